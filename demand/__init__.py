@@ -1,0 +1,1 @@
+"""What is demand data, and is it fit to use?"""

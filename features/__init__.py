@@ -1,0 +1,1 @@
+"""What may a model see at an origin?"""

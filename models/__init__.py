@@ -1,0 +1,1 @@
+"""How is a forecast made, and kept?"""
