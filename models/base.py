@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -49,7 +49,7 @@ class FitContext:
     max_seconds: float = 300.0
     min_rows: int = 100
     max_rows: int = 10_000_000
-    features: FeatureSettings = FeatureSettings()
+    features: FeatureSettings = field(default_factory=FeatureSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,13 +213,16 @@ class Forecaster(ABC):
 
         kind            its key in the catalog
         pools_series    False: each series is fitted apart, so a job may cut the panel anywhere and join the parts
-        rolls_forward   True: a fit serves later origins (parameters stay, history moves); False: fit at each origin
+        rolls_forward   True: a fit can serve later origins (parameters stay, history moves); False: fit at each origin
+        refit_often     True: a backtest fits it anew at every origin; False: at the first, at the first scored one and
+                        at the live one, and rolls it forward between (only where rolls_forward)
         training_params the fields that come from `training_params`; all others come from `hyperparameters`
     """
 
     kind: ClassVar[str]
     pools_series: ClassVar[bool]
     rolls_forward: ClassVar[bool] = True
+    refit_often: ClassVar[bool] = True
     training_params: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod

@@ -1,0 +1,57 @@
+# `make help` lists what can be done. Two commands are enough on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+# One numeric thread a process: Ray's tasks own the CPUs, and tests compare bytes.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fast lint bench golden lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.run: .venv/pyvenv.cfg requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: .venv/.run ## the demo: 150 styles, raw export -> released forecast and report
+	$(BIN)/python -m demand.synthetic demo/raw
+	$(BIN)/python -m jobs.pipeline experiment=demo
+
+test: .venv/.dev ## everything: style, types, import rules, all tests
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -q -m "not slow and not deep and not ray"
+	$(BIN)/python -m pytest -q -m "slow or deep or ray"
+
+check: .venv/.dev ## style, types, import rules, fast tests (under two minutes)
+	@$(MAKE) --no-print-directory lint fast
+
+lint: .venv/.dev ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy demand features models evaluation jobs tests
+	$(BIN)/lint-imports
+
+fast: .venv/.dev ## the fast tests
+	$(BIN)/python -m pytest -q -m "not slow and not deep and not ray"
+
+bench: .venv/.dev ## seconds and memory by stage and model, Ray's overhead, beside mlforecast + LightGBM
+	$(BIN)/python -m tests.bench
+
+golden: .venv/.dev ## rewrites the golden results; review the diff
+	$(BIN)/python -m tests.golden.rewrite
+
+lock: .venv/pyvenv.cfg ## resolves the pinned dependencies anew, with hashes and without addresses
+	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements-dev.lock
+
+clean: ## removes what runs have made (storage/, demo/), not the environment
+	rm -rf storage demo

@@ -1,0 +1,132 @@
+"""From raw member forecasts to fair results: same origins, same series, nothing from the future."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from demand.panel import Blanks, Panel
+from evaluation.classes import demand_classes
+from evaluation.folds import Fold
+from evaluation.intervals import calibrate
+from evaluation.results import FoldResult, scales
+from evaluation.selection import Weights, weigh
+from models.base import FitContext, Forecast, ForecastSpec
+from models.ensemble import KIND, EnsembleSettings, combine
+from models.fallback import complete
+
+Raw = Mapping[str, Mapping[int, Forecast]]  # model -> cutoff -> forecast with gaps
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What every model of a race was asked, and how blank cells are read."""
+
+    spec: ForecastSpec
+    context: FitContext
+    blanks: Blanks
+
+    @property
+    def season(self) -> int:
+        return self.context.season
+
+    def history(self, panel: Panel, fold: Fold) -> Panel:
+        """What every model sees at the fold's cutoff: blank cells filled from this history alone."""
+        return fold.history(panel, self.blanks)
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleAt:
+    """The ensemble at one origin: the row of every style, the weights behind it, what calibration did."""
+
+    fold: Fold
+    forecast: Forecast
+    weights: Weights
+    calibration: Mapping[str, Any]
+
+
+def member_results(panel: Panel, raw: Raw, folds: Sequence[Fold], question: Question) -> dict[str, list[FoldResult]]:
+    """Each model's results over the folds, oldest first; rows it did not make are filled by the fallback and signed."""
+    out: dict[str, list[FoldResult]] = {}
+    for fold in folds:
+        history = question.history(panel, fold)
+        scale, scale_sq, last = scales(history, question.season)
+        actuals = fold.actuals(panel, history)
+        spare = _smoothing(raw, fold)
+        for model, by_cutoff in raw.items():
+            if fold.cutoff not in by_cutoff:
+                continue
+            forecast = complete(by_cutoff[fold.cutoff], history, question.spec, question.context, smoothing=spare)
+            out.setdefault(model, []).append(FoldResult(model, fold, forecast, actuals, scale, scale_sq, last))
+    return out
+
+
+def ensemble_at(
+    panel: Panel,
+    raw: Raw,
+    results: Mapping[str, Sequence[FoldResult]],
+    fold: Fold,
+    question: Question,
+    settings: EnsembleSettings,
+) -> EnsembleAt:
+    """The ensemble's forecast at one origin, from what was known there.
+
+    Weights and intervals use only results whose windows had ended by the fold's cutoff. Rows that no member made go
+    down the chain: best single model, exponential smoothing, last level.
+    """
+    history = question.history(panel, fold)
+    names = [name for name in settings.members if fold.cutoff in raw.get(name, {})]
+    members = {name: raw[name][fold.cutoff] for name in names}
+    past = {name: [r for r in results.get(name, ()) if r.fold.cutoff + r.fold.horizon <= fold.cutoff] for name in names}
+    n_past = min((len(past[name]) for name in names), default=0)
+    past = {name: list(past[name][-n_past:]) if n_past else [] for name in names}
+    classes = demand_classes(history)
+    weights = weigh(history, members, past, classes, settings, question.season)
+    mixed = combine(history, question.spec, list(members.values()), weights.values, settings.aggregation)
+    before = [_mixed_result(past, k, weights, question, settings, panel) for k in range(n_past)]
+    calibrated, facts = calibrate(mixed, before, history)
+    best = _best_single(past, members)
+    forecast = complete(
+        calibrated, history, question.spec, question.context,
+        alternatives=[members[best]] if best else [], smoothing=_smoothing(raw, fold),
+    )  # fmt: skip
+    return EnsembleAt(fold, forecast, weights, facts)
+
+
+def ensemble_result(at: EnsembleAt, panel: Panel, question: Question) -> FoldResult:
+    """The ensemble's forecast beside the truth of its window."""
+    history = question.history(panel, at.fold)
+    return FoldResult(KIND, at.fold, at.forecast, at.fold.actuals(panel, history), *scales(history, question.season))
+
+
+def _mixed_result(
+    past: Mapping[str, Sequence[FoldResult]], k: int, weights: Weights, question: Question,
+    settings: EnsembleSettings, panel: Panel,
+) -> FoldResult:  # fmt: skip
+    """What today's weights would have forecast at the k-th earlier origin: the errors intervals are made from."""
+    any_member = past[weights.members[0]][k]
+    history = question.history(panel, any_member.fold)
+    rows = np.searchsorted(weights.ids, history.ids)  # all were known then, so all are known now
+    then = [past[name][k].forecast for name in weights.members]
+    forecast = combine(history, question.spec, then, weights.values[rows], settings.aggregation)
+    return FoldResult(
+        KIND, any_member.fold, forecast, any_member.actuals, any_member.scale, any_member.scale_sq, any_member.last
+    )
+
+
+def _best_single(past: Mapping[str, Sequence[FoldResult]], members: Mapping[str, Forecast]) -> str | None:
+    """The member with the least absolute error of the median over the earlier origins; None without any."""
+    scored = {
+        name: sum(float(np.nansum(np.abs(r.actuals - r.forecast.median))) for r in results)
+        for name, results in past.items()
+        if results
+    }
+    ranked = sorted(scored, key=lambda name: (scored[name], name))
+    return next((name for name in ranked if members[name].made.any()), None)
+
+
+def _smoothing(raw: Raw, fold: Fold) -> Forecast | None:
+    return raw.get("exponential_smoothing", {}).get(fold.cutoff)

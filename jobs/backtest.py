@@ -1,0 +1,30 @@
+"""`python -m jobs.backtest`: how good would every model have been? Scores past origins; releases nothing."""
+
+from __future__ import annotations
+
+from evaluation.advice import terminal_table
+from jobs.entry import FAILED, OK, run
+from jobs.fleet import compete, prepare
+from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.settings import Settings
+from jobs.show import show
+from jobs.verdict import outcomes
+
+
+def body(settings: Settings) -> int:
+    """Runs and scores; exit code 1 when a requested model made no forecast at all."""
+    fleet = prepare(settings, "backtest", live=False)
+    race, verdict = compete(fleet)
+    styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)
+    failed = failed_models(race)
+    write_tables(fleet, race, verdict, styles)
+    write_backtest(fleet, race, verdict)
+    fleet.run.write_json("summary.json", summary(fleet, verdict, styles, failed))
+    show(terminal_table(verdict.board))
+    paths = [("Run", fleet.run.path)]
+    show(*said(fleet, verdict, styles, failed), *where(paths))
+    return FAILED if failed else OK
+
+
+if __name__ == "__main__":
+    run("backtest", body)

@@ -1,0 +1,188 @@
+"""A fleet run, step by step: data, plan, race, verdict, files. Every step reads and writes the run folder only."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from demand.calendar import Calendar
+from demand.durable import write_whole
+from demand.errors import SettingsError
+from demand.ingest import ingest
+from demand.panel import Panel
+from demand.store import panel_hash, read_panel, write_panel
+from evaluation.backtest import Question
+from jobs.plan import Origins, Plan, plan, plan_origins
+from jobs.race import Race, run_race
+from jobs.run_folder import RunFolder
+from jobs.settings import (
+    Settings,
+    as_plain,
+    chosen_models,
+    config_hash,
+    horizon_periods,
+    scored_periods,
+    season_periods,
+    spec_levels,
+)
+from jobs.verdict import Verdict, judge
+from models.base import FitContext, Forecaster, ForecastSpec
+from models.catalog import recipe
+from models.ensemble import KIND
+
+log = logging.getLogger(__name__)
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "ray",
+    "xgboost-cpu",
+    "tensorflow-cpu",
+    "keras",
+    "statsmodels",
+    "prophet",
+    "scikit-learn",
+)
+# What a resumed run may be told anew: none of it can change a number.
+_FRESH = ("cluster", "progress", "log_level", "max_parallel_jobs", "parallel_training", "max_seconds", "output")
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """A prepared run: data in the folder, the question asked, the recipes and the plan."""
+
+    run: RunFolder
+    settings: Settings
+    panel: Panel
+    report: Mapping[str, Any]
+    question: Question
+    recipes: dict[str, Forecaster]
+    origins: Origins
+    plan: Plan
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Styles that came in without usable data, and why."""
+        return dict(self.report.get("rejected", {}))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage for the report (wall seconds)."""
+        started = time.perf_counter()
+        yield
+        self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
+
+
+def prepare(settings: Settings, job: str, live: bool) -> Fleet:
+    """Reads the source into a new run folder, or the folder of the run to resume, and plans the work.
+
+    Nothing is written before the data has been read and found fit, and the plan is possible.
+    """
+    started = time.perf_counter()
+    if settings.resume:
+        run = RunFolder.existing(runs_root(settings), settings.resume)
+        stored = Settings.from_mapping(yaml.safe_load(run.file("config.yaml").read_text(encoding="utf-8")))
+        settings = replace(stored, resume=settings.resume, run_id=None, **{k: getattr(settings, k) for k in _FRESH})
+        manifest = run.json("manifest.json")
+        panel, report = read_panel(run.file("panel")), run.json("cleaning.json")
+        if manifest["job"] != job:
+            raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
+        asked = _ask(settings, panel, live)
+        return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
+    ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+    panel, report = ingested.panel, ingested.report.as_json()
+    asked = _ask(settings, panel, live)
+    run = RunFolder.create(runs_root(settings), settings.run_id)
+    write_panel(panel, run.file("panel"))
+    run.write_json("cleaning.json", report)
+    text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
+    write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
+    run.write_json("manifest.json", _lineage(settings, panel, job))
+    log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
+    return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
+
+
+def runs_root(settings: Settings) -> Path:
+    """Where runs are written."""
+    return Path(settings.storage.root) / settings.storage.training_registry
+
+
+def ask(settings: Settings, panel: Panel, live: bool) -> Question:
+    """The question every model of a run gets: steps, levels, season, seed, limits and features.
+
+    Without a live origin the steps are those that are scored (`folds.test_size`), else those that are served.
+    """
+    calendar = Calendar(panel.freq)
+    steps = horizon_periods(settings, calendar) if live else scored_periods(settings, calendar)
+    spec = ForecastSpec(steps, spec_levels(settings))
+    context = FitContext(
+        season=season_periods(settings, calendar), seed=settings.seed, min_rows=settings.min_training_samples,
+        max_rows=settings.max_training_samples, features=settings.features,
+    )  # fmt: skip
+    return Question(spec, context, settings.folds.blanks or "interpolate")
+
+
+def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
+    question = ask(settings, panel, live)
+    recipes = {kind: recipe(kind, settings.models[kind]) for kind in chosen_models(settings) if kind != KIND}
+    origins = plan_origins(panel, question.spec.horizon, settings.folds, live)
+    chosen = plan(
+        panel, recipes, origins, question.season, local_cpu_seconds=settings.local_cpu_seconds,
+        batch_seconds=settings.batch_seconds, pooled_cpus=settings.cluster.pooled_cpus,
+    )  # fmt: skip
+    return question, recipes, origins, chosen
+
+
+def compete(fleet: Fleet) -> tuple[Race, Verdict]:
+    """Runs every model at every origin and judges them."""
+    with fleet.stage("models"):
+        race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
+    with fleet.stage("evaluation"):
+        verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)
+    return race, verdict
+
+
+def _lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
+    """What a number must be traceable to: data, configuration, code and library versions, seed."""
+    return {
+        "job": job,
+        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "data_hash": panel_hash(panel),
+        "config_hash": config_hash(settings),
+        "code_version": code_version(),
+        "seed": settings.seed,
+        "freq": panel.freq,
+        "n_series": panel.n_series,
+        "libraries": {name: _version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+    }
+
+
+def code_version() -> str:
+    """The commit of the working tree, with + when it was changed; "unknown" outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

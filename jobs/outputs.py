@@ -1,0 +1,167 @@
+"""The files of a finished run, and the ten lines a person reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demand.durable import write_whole
+from evaluation.advice import recommendations
+from evaluation.backtest_json import backtest_json
+from evaluation.leaderboard import paired_test
+from jobs.fleet import Fleet
+from jobs.publish import commonest_reason, importances
+from jobs.race import Race
+from jobs.verdict import Verdict, forecasts_frame
+from models.base import Forecast
+from models.ensemble import KIND
+
+MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_tables(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> None:
+    """outcomes, leaderboard, forecasts (all models, all windows), timings; a copy where `output.forecasts` says."""
+    run = fleet.run
+    write_parquet(outcomes, run.file("outcomes.parquet"))
+    write_parquet(verdict.board, run.file("leaderboard.parquet"))
+    table = forecasts_frame(verdict, MIN_LENGTH, fleet.panel)
+    write_parquet(table, run.file("forecasts.parquet"))
+    if verdict.live is not None:
+        write_planner_files(verdict.live, run.path, verdict.served)
+    if race.timings:
+        rows = [{"task": t["task"], "model": k, "seconds": s, "peak_mb": t["peak_mb"]} for t in race.timings
+                for k, s in t["seconds"].items()]  # fmt: skip
+        write_parquet(pd.DataFrame(rows), run.file("timings.parquet"))
+    if fleet.settings.output.forecasts:
+        scored = table[~table["cutoff"].isin(_live_dates(fleet))]
+        write_parquet(scored.reset_index(drop=True), Path(fleet.settings.output.forecasts))
+
+
+def _live_dates(fleet: Fleet) -> Any:
+    return fleet.panel.calendar.dates([fold.cutoff for fold in fleet.origins.live])
+
+
+def write_planner_files(live: Forecast, folder: Path, served: str) -> tuple[Path, Path]:
+    """forecast.parquet and forecast.csv: the served forecast, a row a style and period."""
+    frame = live.to_frame()
+    frame["fallback_level"] = live.level[live.made].repeat(live.horizon)
+    frame["served"] = served
+    write_parquet(frame, folder / "forecast.parquet")
+    shown = frame.assign(unique_id=[_harmless(name) for name in frame["unique_id"]])
+    write_whole(
+        folder / "forecast.csv",
+        lambda path: shown.to_csv(path, index=False, float_format="%.6g", quoting=csv.QUOTE_MINIMAL),
+    )
+    return folder / "forecast.parquet", folder / "forecast.csv"
+
+
+def _harmless(text: str) -> str:
+    """Spreadsheets run cells that begin like a formula; a leading apostrophe makes them text (OWASP CSV injection)."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """A frame as Parquet, whole or absent, without pandas' metadata (its notes may not be JSON)."""
+    bare = frame.copy(deep=False)
+    bare.attrs = {}
+    table = pa.Table.from_pandas(bare, preserve_index=False).replace_schema_metadata(None)
+    write_whole(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def counts(outcomes: pd.DataFrame) -> dict[str, int]:
+    """{"in", "ok", "fell_back", "rejected"}: the last three add up to the first."""
+    by_status = outcomes["status"].value_counts()
+    found = {name: int(by_status.get(name, 0)) for name in ("ok", "fell_back", "rejected")}
+    return {"in": len(outcomes), **found}
+
+
+def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> str:
+    """backtest.json; returns its status: success, partial (a requested model made no row) or failed."""
+    failed = failed_models(race)
+    newest = verdict.ensembles[max(verdict.ensembles)] if verdict.ensembles else None
+    status = "partial" if failed else "success"
+    value = backtest_json(
+        verdict.results,
+        verdict.board,
+        status=status,
+        timestamp=fleet.run.json("manifest.json")["created"],
+        data_points=int(fleet.panel.lengths.sum()),
+        errors=failed,
+        importance={kind: importances(fleet, kind) for kind in race.raw},
+        weights=dict(zip(newest.weights.members, map(float, newest.weights.fleet), strict=True)) if newest else {},
+        recommendations=advice(verdict),
+    )
+    fleet.run.write_json("backtest.json", value)
+    return status
+
+
+def advice(verdict: Verdict) -> list[str]:
+    """Plain words that follow from the numbers."""
+    if verdict.best == "seasonal_naive":
+        return recommendations(verdict.board)
+    test = paired_test(verdict.results[verdict.best], verdict.results["seasonal_naive"])
+    return recommendations(verdict.board, test)
+
+
+def failed_models(race: Race) -> dict[str, str]:
+    """Models without a single row of their own, and the commonest cause."""
+    return {
+        kind: commonest_reason(race, kind)
+        for kind, by_cutoff in race.raw.items()
+        if not any(forecast.made.any() for forecast in by_cutoff.values())
+    }
+
+
+def summary(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]) -> dict[str, Any]:
+    """summary.json (contract 8.2): models attempted, succeeded, failed; styles by outcome."""
+    tried = list(fleet.recipes) + ([KIND] if verdict.ensembles else [])
+    return {
+        "trained_at": fleet.run.json("manifest.json")["created"],
+        "models_attempted": len(tried),
+        "models_succeeded": len(tried) - len(failed),
+        "models_failed": len(failed),
+        "models_skipped": 0,
+        "failed": dict(failed),
+        "styles": counts(outcomes),
+        "best_model": verdict.best,
+        "served": verdict.served,
+        "gate": {"passed": verdict.gate.passed, "reasons": list(verdict.gate.reasons)},
+    }
+
+
+def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]) -> list[str]:
+    """What the run came to, in at most ten lines of 80 columns."""
+    board = verdict.board.set_index("model")
+    best, naive = board.loc[verdict.best], board.loc["seasonal_naive"]
+    n = counts(outcomes)
+    lines = [
+        f"Styles    {n['in']} in = {n['ok']} ok + {n['fell_back']} fell back + {n['rejected']} rejected",
+        f"Best      {verdict.best}: WAPE {best['wape']:.3f}, MASE {best['mase']:.3f}, bias {best['bias_rel']:+.1%}",
+        f"Baseline  seasonal naive: WAPE {naive['wape']:.3f}, MASE {naive['mase']:.3f}, bias {naive['bias_rel']:+.1%}",
+    ]
+    if verdict.live is not None:
+        why = "" if verdict.gate.passed else " (" + "; ".join(verdict.gate.reasons)[:40] + ")"
+        lines.append(f"Served    {verdict.served}{why}")
+    for kind, reason in failed.items():
+        lines.append(f"Failed    {kind}: {reason}"[:80])
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
+    lines.append(f"Time      {seconds}"[:80])
+    return lines
+
+
+def strict(value: Any) -> str:
+    """JSON on one line for logs; NaN raises ValueError."""
+    return json.dumps(value, allow_nan=False, sort_keys=True)
+
+
+def where(paths: Sequence[tuple[str, Path]]) -> list[str]:
+    """`name  path` lines; paths are never cut, so that they can be copied."""
+    return [f"{name:<9} {path}" for name, path in paths]

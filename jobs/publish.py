@@ -1,0 +1,192 @@
+"""From a judged run to a release: everything needed to serve, to explain and to forecast again tomorrow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demand.calendar import Calendar
+from evaluation.metrics import measure
+from jobs.fleet import Fleet
+from jobs.race import Race
+from jobs.tasks import write_forecasts
+from jobs.verdict import Verdict
+from models.files import write_json
+from models.registry import Registry
+
+KEEP_LISTED = 10  # features named in a history entry
+
+
+def registry_of(fleet: Fleet) -> Registry:
+    """The registry under the run's storage root."""
+    storage = fleet.settings.storage
+    return Registry(Path(storage.root) / storage.model_registry)
+
+
+def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
+    """Makes the release and points `champion` at it. Returns (number, promoted).
+
+    The first release is always promoted: the gate has already decided which model serves it. A later one replaces the
+    champion only when its served model's WAPE is not worse than the champion's by more than the spread between its own
+    origins.
+    """
+    registry = registry_of(fleet)
+    before = registry.alias("champion")
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        return _fill(folder, fleet, race, verdict, outcomes)
+
+    number = registry.publish(fill)
+    promoted, reason = _may_replace(registry, before, number)
+    if promoted:
+        registry.promote(number, expected=before, facts={"forced": False})
+    if not fleet.settings.releases.model_versioning:
+        registry.keep_only_newest()
+    registry.append_history(_history(fleet, race, verdict, number, reason))
+    return number, promoted
+
+
+def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:
+    if verdict.live is None:
+        raise ValueError("only a run with a live origin can be released")
+    run, settings, live = fleet.run, fleet.settings, verdict.live
+    source = run.file("models")
+    if source.is_dir():
+        shutil.copytree(source, folder / "models")
+    write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)])
+    write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()))
+    # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
+    members = [name for name in settings.ensemble.members if name in race.raw]
+    earlier = [(m, race.raw[m][f.cutoff]) for m in members for f in (*fleet.origins.inner, *fleet.origins.scored)]
+    write_forecasts(folder / "origins.parquet", earlier)
+    newest = verdict.ensembles.get(live.origin)
+    if newest is not None:
+        _write_table(newest.weights.to_frame(), folder / "weights.parquet")
+    _write_table(verdict.board, folder / "metrics.parquet")
+    _write_table(outcomes, folder / "outcomes.parquet")
+    shutil.copy(run.file("config.yaml"), folder / "config.yaml")
+    manifest = run.json("manifest.json")
+    calendar = Calendar(fleet.panel.freq)
+    metrics = {model: measure(results) for model, results in verdict.results.items()}
+    card = {
+        "served": verdict.served,
+        "gate": {
+            "passed": verdict.gate.passed,
+            "reasons": list(verdict.gate.reasons),
+            "tests": list(verdict.gate.tests),
+        },
+        "horizon": live.horizon,
+        "levels": list(live.levels),
+        "season": fleet.question.season,
+        "freq": fleet.panel.freq,
+        "unit": fleet.panel.unit,
+        "origin": str(calendar.dates([live.origin])[0])[:10],
+        "folds": [fold.cutoff for fold in (*fleet.origins.inner, *fleet.origins.scored)],
+        "blanks": fleet.question.blanks,
+        "metrics": metrics,
+    }
+    write_json(folder / "card.json", card)
+    return {
+        "run_id": run.run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "served": verdict.served,
+        "n_series": len(live.ids),
+        "models": {
+            kind: {"path": f"models/{kind}", "source_path": str(run.path), "version": run.run_id,
+                   "metrics": metrics[kind], "below_threshold": _below(verdict, kind)}
+            for kind in verdict.live_members
+        },
+        **{name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed", "libraries")},
+    }  # fmt: skip
+
+
+def _below(verdict: Verdict, kind: str) -> bool:
+    row = verdict.board.loc[verdict.board["model"] == kind]
+    return bool(len(row) and row.iloc[0]["below_threshold"])
+
+
+def _may_replace(registry: Registry, champion: int | None, number: int) -> tuple[bool, str]:
+    if champion is None:
+        return True, "first release"
+    old, new = (registry.open(n).json("card.json") for n in (champion, number))
+    if old["freq"] != new["freq"] or old["horizon"] != new["horizon"]:
+        return True, "another calendar or horizon: no common yardstick with the champion"
+    then, now = (_relative_wape(card) for card in (old, new))
+    if then is not None and now is not None and now > then + 0.03:
+        return False, f"held back: WAPE against the seasonal naive {now:.3f}, the champion's {then:.3f}"
+    return True, "not worse than the champion"
+
+
+def _relative_wape(card: Mapping[str, Any]) -> float | None:
+    """WAPE of what is served over the seasonal naive's on the same origins: comparable between data of two dates."""
+    served, naive = (card["metrics"][name]["wape"] for name in (card["served"], "seasonal_naive"))
+    return served / naive if served is not None and naive else None
+
+
+def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: str) -> list[Mapping[str, Any]]:
+    """One entry a model (contract 8.2); a model that made no row anywhere is `failed`, with the commonest cause."""
+    manifest = fleet.run.json("manifest.json")
+    seconds: dict[str, float] = {}
+    for report in race.timings:
+        for kind, value in report["seconds"].items():
+            seconds[kind] = seconds.get(kind, 0.0) + value
+    entries: list[Mapping[str, Any]] = []
+    for kind in verdict.live_members:
+        made = [forecast.made for forecast in race.raw[kind].values()]
+        failed = not any(rows.any() for rows in made)
+        metrics = measure(verdict.results[kind])
+        n_train = int(sum(fleet.panel.lengths))
+        cells = sum(int(result.actuals.size) for result in verdict.results[kind])
+        entry: dict[str, Any] = {
+            "model_type": kind,
+            "status": "failed" if failed else "success",
+            "trained_at": manifest["created"],
+            "model_path": f"releases/{number:06d}/models/{kind}",
+            "metrics": {**metrics, "train_size": n_train, "test_size": cells},
+            "top_features": top_features(fleet, kind),
+            "run_id": fleet.run.run_id,
+            "release": number,
+            "promotion": reason,
+            "data_hash": manifest["data_hash"],
+            "config_hash": manifest["config_hash"],
+            "seconds": round(seconds.get(kind, 0.0), 1),
+        }
+        if failed:
+            entry["error"] = commonest_reason(race, kind)
+        entries.append(entry)
+    return entries
+
+
+def commonest_reason(race: Race, kind: str) -> str:
+    """Why most of a model's missing rows are missing; "" when none is."""
+    reasons = [str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]]
+    return max(sorted(set(reasons)), key=reasons.count) if reasons else ""
+
+
+def importances(fleet: Fleet, kind: str) -> dict[str, float]:
+    """Feature -> share, of the model's live fit; empty when it has none."""
+    for path in sorted(fleet.run.path.glob(f"models/{kind}/*/importances.json")):
+        found: dict[str, float] = fleet.run.json(str(path.relative_to(fleet.run.path)))
+        if found:
+            return found
+    return {}
+
+
+def top_features(fleet: Fleet, kind: str) -> list[list[Any]]:
+    """The ten most important features as [name, share]."""
+    ranked = sorted(importances(fleet, kind).items(), key=lambda item: (-item[1], item[0]))
+    return [[name, value] for name, value in ranked[:KEEP_LISTED]]
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    """A frame as Parquet, without the notes pandas would put into its metadata (they may not be JSON)."""
+    bare = frame.copy(deep=False)
+    bare.attrs = {}
+    pq.write_table(pa.Table.from_pandas(bare, preserve_index=False), path)
