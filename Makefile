@@ -23,7 +23,7 @@ help: ## this list
 	@touch $@
 
 run: .venv/.run ## the demo: 150 styles, raw export -> released forecast and report
-	$(BIN)/python -m demand.synthetic demo/raw
+	$(BIN)/python -m jobs.demo demo/raw
 	$(BIN)/python -m jobs.pipeline experiment=demo
 
 test: .venv/.dev ## everything: style, types, import rules, all tests

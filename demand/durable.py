@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from demand.errors import StorageError
@@ -25,7 +26,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing to clean up where nothing could be written
+            temporary.unlink(missing_ok=True)
         raise unwritable(path.parent, error) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -75,5 +77,5 @@ def unwritable(folder: Path, error: OSError) -> StorageError:
     """The one message for a place that cannot be written."""
     return StorageError(
         "the storage cannot be written", folder=str(folder), cause=error.strerror or str(error),
-        hint="Set storage= to a folder you may write to, with enough room",
+        hint="Set storage.root= to a folder you may write to, with enough room",
     )  # fmt: skip

@@ -20,11 +20,12 @@ DemandError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sized, ValuesView
 from itertools import islice
 from typing import Any
 
 SHOWN = 5  # a message names the first few offenders, never thousands
+_READ_ONCE = (ItemsView, Iterator, KeysView, ValuesView)
 
 
 class DemandError(Exception):
@@ -38,11 +39,16 @@ class DemandError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.facts = facts
+        # a view or a generator is read once, and does not pickle
+        self.facts = {name: list(v) if isinstance(v, _READ_ONCE) else v for name, v in facts.items()}
 
     def __str__(self) -> str:
-        facts = ", ".join(f"{name}={_shorten(value)}" for name, value in self.facts.items())
+        facts = ", ".join(f"{name}={value}" for name, value in self.shown_facts().items())
         return self.message + (f" ({facts})" if facts else "") + (f". {self.hint}" if self.hint else "")
+
+    def shown_facts(self) -> dict[str, str]:
+        """The facts as they are printed: long texts and lists cut."""
+        return {name: _shorten(value) for name, value in self.facts.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self.facts)
@@ -54,8 +60,10 @@ def _rebuild(kind: type[DemandError], message: str, hint: str, facts: dict[str, 
 
 def _shorten(value: Any) -> str:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        text = repr(value) if isinstance(value, str) else str(value)
+        text = repr(str(value)) if isinstance(value, str) else str(value)  # str(): numpy's text says np.str_(..)
         return text if len(text) <= 200 else text[:197] + "..."
+    if isinstance(value, set | frozenset):  # their own order changes from run to run
+        value = sorted(value, key=str)
     items = list(islice(iter(value), SHOWN + 1))
     inside = ", ".join(_shorten(item) for item in items[:SHOWN])
     total = f", .. {len(value)} in all" if len(items) > SHOWN and isinstance(value, Sized) else ""

@@ -68,8 +68,8 @@ class Panel:
         A period without a row, from a series' first row to the panel's last date, is 0 demand (`gaps="zero"`), NaN
         ("unknown") or an error ("raise"). A blank y is NaN: unknown. Rows with a blank y after the last known y of the
         whole table are the plan of the `future` columns. `past` and `future` values without a row repeat the series'
-        last value. `static` has a column `unique_id`. Raises SchemaError (missing columns, infinite y, no rows) and
-        CalendarError (dates off the calendar, doubled, gaps when "raise").
+        last value. `static` has a column `unique_id`. Raises SchemaError (missing columns or ids, infinite y, no rows)
+        and CalendarError (dates unreadable, with a time zone, off the calendar, doubled, gaps when "raise").
         """
         calendar = Calendar(freq)
         needed = [ID, TIME, TARGET, *past, *future]
@@ -78,10 +78,8 @@ class Panel:
             raise SchemaError("columns are missing", missing=missing, found=list(frame.columns))
         if not len(frame):
             raise SchemaError("the table has no rows")
-        ids_of_rows = frame[ID].astype(str).to_numpy(dtype=str)
-        dates = pd.to_datetime(frame[TIME]).to_numpy()
-        if np.isnat(dates).any():
-            raise CalendarError("dates are missing", count=int(np.isnat(dates).sum()))
+        row_series, ids = _numbered(frame[ID])
+        dates = _dates(frame[TIME])
         off = ~calendar.on_calendar(dates)
         if off.any():
             shown = [str(date)[:10] for date in np.unique(dates[off])]
@@ -94,7 +92,6 @@ class Panel:
         if not known.any():
             raise SchemaError("y has no value at all", rows=len(frame))
         end = int(period[known].max())
-        ids, row_series = np.unique(ids_of_rows, return_inverse=True)
         first = np.full(len(ids), np.iinfo(np.int64).max)
         np.minimum.at(first, row_series, period)
         inside = first <= end
@@ -105,10 +102,7 @@ class Panel:
         indptr = np.concatenate([[0], np.cumsum(end - first + 1)]).astype(np.int64)
         in_history = period <= end
         slot = (indptr[row_series] + period - first[row_series])[in_history]
-        order = np.sort(slot)
-        if (order[1:] == order[:-1]).any():
-            doubled = int((order[1:] == order[:-1]).sum())
-            raise CalendarError("several rows for the same series and period", count=doubled)
+        _refuse_doubled(slot)
         y = np.full(indptr[-1], 0.0 if gaps == "zero" else np.nan)
         if gaps == "raise" and len(slot) < len(y):
             raise CalendarError("periods without a row", count=int(len(y) - len(slot)), hint="Set cleaning.gaps")
@@ -118,9 +112,9 @@ class Panel:
         future_arrays = {}
         for name in future:
             wide = np.full(indptr[-1] + len(ids) * ahead, np.nan)
-            usable = period <= end + ahead
             position = indptr[row_series] + row_series * ahead + period - first[row_series]
-            wide[position[usable]] = frame[name].to_numpy(dtype=np.float64)[usable]
+            _refuse_doubled(position)
+            wide[position] = frame[name].to_numpy(dtype=np.float64)
             future_arrays[name] = _carry_forward(wide, indptr + np.arange(len(ids) + 1) * ahead)
         statics = _static_arrays(static, ids) if static is not None else {}
         return replace(panel, past=past_arrays, future=future_arrays, static=statics)
@@ -135,6 +129,11 @@ class Panel:
             raise DataError("indptr does not fit the ids", ids=len(self.ids), indptr=len(self.indptr))
         if len(self.y) != (self.indptr[-1] if len(self.indptr) else 0):
             raise DataError("y does not fit indptr", y=len(self.y), indptr=int(self.indptr[-1]))
+        expected = {"past": len(self.y), "future": len(self.y) + len(self.ids) * self.ahead, "static": len(self.ids)}
+        for group, length in expected.items():
+            for name, values in getattr(self, group).items():
+                if len(values) != length:
+                    raise DataError(f"a {group} column does not fit", name=name, expected=length, found=len(values))
 
     # ---- asking it --------------------------------------------------------------------------------------------
 
@@ -268,7 +267,7 @@ class Panel:
     def to_frame(self) -> pd.DataFrame:
         """One row a series and period: unique_id, ds, y, then past and (up to the end) future columns."""
         columns: dict[str, Any] = {
-            ID: self.ids[self.series_of],
+            ID: self.ids.astype(object)[self.series_of],  # rows share their id's text
             TIME: self.calendar.dates(self.periods),
             TARGET: self.y,
         }
@@ -284,6 +283,48 @@ def _ranges(starts: Ints, lengths: Ints) -> Ints:
     ends = np.cumsum(lengths)
     moved: Ints = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
     return moved
+
+
+def _numbered(column: pd.Series) -> tuple[Ints, Strings]:
+    """The series of each row [n], and the ids, ascending [N]."""
+    if column.isna().any():
+        raise SchemaError("unique_id is missing in some rows", count=int(column.isna().sum()))
+    # ids that are numbered already are not written out row by row
+    numbered = isinstance(column.dtype, pd.CategoricalDtype)
+    texts = column if numbered else column.astype(str)
+    if "\0" in "".join(
+        map(str, column.cat.categories) if numbered else texts.tolist()
+    ):  # numpy and pandas both take "a" and "a\0" for the same text
+        raise SchemaError("an id holds a NUL character", hint="Clean the ids first")
+    # Not np.unique on fixed-width text: one id of 200 characters would make every row cost 800 bytes.
+    number, found = pd.factorize(texts)
+    names = np.asarray(found).astype(str)
+    order = np.argsort(names)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place[number], names[order]
+
+
+def _dates(column: pd.Series) -> NDArray[np.datetime64]:
+    """The dates of the rows [n]; none is missing."""
+    if pd.api.types.is_numeric_dtype(column):  # pandas would take 20240105 for nanoseconds since 1970
+        raise CalendarError("dates are plain numbers", first=column.head().tolist(), hint="Read them as dates first")
+    try:
+        dates = pd.to_datetime(column)
+    except ValueError as error:
+        raise CalendarError("dates cannot be read", cause=str(error)) from None
+    if dates.dtype.kind != "M" or isinstance(dates.dtype, pd.DatetimeTZDtype):
+        raise CalendarError("dates have a time zone", dtype=str(dates.dtype), hint="Make them local dates first")
+    if dates.isna().any():
+        raise CalendarError("dates are missing", count=int(dates.isna().sum()))
+    return dates.to_numpy()
+
+
+def _refuse_doubled(slot: Ints) -> None:
+    order = np.sort(slot)
+    doubled = int((order[1:] == order[:-1]).sum())
+    if doubled:
+        raise CalendarError("several rows for the same series and period", count=doubled)
 
 
 def _carry_forward(values: Floats, indptr: Ints) -> Floats:

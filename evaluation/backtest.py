@@ -107,14 +107,13 @@ def _mixed_result(
     settings: EnsembleSettings, panel: Panel,
 ) -> FoldResult:  # fmt: skip
     """What today's weights would have forecast at the k-th earlier origin: the errors intervals are made from."""
-    any_member = past[weights.members[0]][k]
-    history = question.history(panel, any_member.fold)
-    rows = np.searchsorted(weights.ids, history.ids)  # all were known then, so all are known now
-    then = [past[name][k].forecast for name in weights.members]
-    forecast = combine(history, question.spec, then, weights.values[rows], settings.aggregation)
-    return FoldResult(
-        KIND, any_member.fold, forecast, any_member.actuals, any_member.scale, any_member.scale_sq, any_member.last
-    )
+    one = past[weights.members[0]][k]
+    known = question.history(panel, one.fold)
+    rows = np.searchsorted(weights.ids, known.ids)  # all were known then, so all are known now
+    keep = np.flatnonzero(weights.values[rows].any(axis=1))  # rows without a member today have no ensemble to measure
+    then = [past[name][k].forecast.take(keep) for name in weights.members]
+    forecast = combine(known.take(keep), question.spec, then, weights.values[rows[keep]], settings.aggregation)
+    return FoldResult(KIND, one.fold, forecast, one.actuals[keep], one.scale[keep], one.scale_sq[keep], one.last[keep])
 
 
 def _best_single(past: Mapping[str, Sequence[FoldResult]], members: Mapping[str, Forecast]) -> str | None:

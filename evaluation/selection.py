@@ -95,9 +95,16 @@ def weigh(
 
 
 def exploded(forecast: Forecast, history: Panel, season: int) -> NDArray[np.bool_]:
-    """True where a row's largest mean or median is beyond anything its recent history makes possible [N]."""
-    recent = np.abs(history.tail(max(2 * season, 4 * forecast.horizon)))
-    limit = EXPLODED * np.nanmax(recent, axis=1)
+    """True where a row's largest mean or median is beyond anything its history makes possible [N].
+
+    The yardstick is the largest demand of the last two seasons, of the whole history where that is 0, and the fleet's
+    median of these where a style never sold: a first sale is not an explosion.
+    """
+    recent = np.nanmax(np.abs(history.tail(max(2 * season, 4 * forecast.horizon))), axis=1)
+    ever = np.maximum.reduceat(np.abs(history.y), history.indptr[:-1])
+    largest = np.where(recent > 0, recent, ever)
+    usual = float(np.median(largest[largest > 0])) if (largest > 0).any() else np.inf
+    limit = EXPLODED * np.where(largest > 0, largest, usual)
     top = np.maximum(np.where(forecast.made[:, None], forecast.mean, 0.0), np.nan_to_num(forecast.median)).max(axis=1)
     return np.asarray(top > limit)
 

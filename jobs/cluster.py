@@ -15,6 +15,7 @@ from demand.errors import ClusterError
 from jobs.settings import ClusterSettings
 
 LOOPBACK = "127.0.0.1"
+OOM_RETRIES = 2  # Ray's own default is to try a task that runs out of memory for ever
 
 
 @contextmanager
@@ -26,6 +27,7 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
     """
     _state_auth_mode(embedded=settings.address is None)  # before the import: Ray reads it once
     import ray
+    from ray.exceptions import AuthenticationError
 
     # Values inside tasks are read-only and large arrays leave the object store by reference: nothing to pin per worker.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
@@ -36,17 +38,19 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
             _stay_on_loopback()
             memory = settings.object_store_mb and settings.object_store_mb * 2**20
             ray.init(
+                "local",  # without it a RAY_ADDRESS in the environment would choose another cluster
                 num_cpus=None if settings.num_cpus == "auto" else settings.num_cpus,
                 include_dashboard=settings.dashboard,
                 dashboard_host=LOOPBACK,
                 object_store_memory=memory or None,
                 _node_ip_address=LOOPBACK,
+                _system_config={"task_oom_retries": OOM_RETRIES},
                 **common,
             )
         else:
             _answer_or_raise(settings.address, settings.connect_timeout_s)
             ray.init(address=settings.address, **common)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, AuthenticationError) as error:
         address = settings.address or "embedded"
         raise ClusterError(
             "Ray does not answer", address=address, cause=str(error).splitlines()[0], hint="Check cluster.address"

@@ -26,7 +26,7 @@ def body(settings: Settings) -> int:
     write_whole(path, lambda temporary: write_json(temporary, report))
     write_panel(ingested.panel, Path(settings.storage.root) / "panel")
     show(*ingested.report.summary_lines(), f"Report    {path}", *_scores(folder))
-    return FAILED if ingested.report.failed_rules else OK
+    return FAILED if ingested.report.failed else OK
 
 
 def read(settings: Settings) -> Ingested:
@@ -37,7 +37,7 @@ def read(settings: Settings) -> Ingested:
 def _scores(folder: Path) -> list[str]:
     """The quality score of the newest five readings, oldest first: a fall is seen at once."""
     newest = sorted(folder.glob("*.json"))[-5:]
-    scores = [json.loads(path.read_text(encoding="utf-8"))["score"] for path in newest]
+    scores = [json.loads(path.read_text(encoding="utf-8"))["quality_score"] for path in newest]
     return ["Score     " + " -> ".join(f"{score:.0f}" for score in scores)] if len(scores) > 1 else []
 
 

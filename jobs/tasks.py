@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from demand.durable import write_whole, write_whole_folder
-from demand.errors import DemandError, OriginError
-from demand.panel import Panel
+from demand.errors import FitError
+from demand.panel import Panel, Strings
 from evaluation.backtest import Question
 from evaluation.folds import Fold
 from jobs.plan import Task
-from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
+from models.base import FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.files import write_arrays, write_json
 
 
@@ -55,7 +56,9 @@ def run_task(panel: Panel, work: Work) -> dict[str, Any]:
     started = time.perf_counter()
     for kind in work.task.kinds:
         begin = time.perf_counter()
-        rows.extend((kind, forecast) for forecast in _one_model(kind, part, work))
+        # As many numeric threads as planned, whatever the process was told: they can move the last digits.
+        with threadpool_limits(work.task.cpus):
+            rows.extend((kind, forecast) for forecast in _one_model(kind, part, work))
         seconds[kind] = time.perf_counter() - begin
     folder = Path(work.folder)
     report = {
@@ -69,70 +72,99 @@ def run_task(panel: Panel, work: Work) -> dict[str, Any]:
     return report
 
 
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A fitted model and the series it was fitted on and answers for (None = any: a pooled fit)."""
+
+    model: FittedForecaster
+    ids: Strings | None
+
+    def forecast(self, history: Panel) -> tuple[np.ndarray, Forecast]:
+        """Positions in `history` this fit answers for, and its rows there."""
+        known = np.ones(history.n_series, bool) if self.ids is None else np.isin(history.ids, self.ids)
+        rows = np.flatnonzero(known)
+        return rows, self.model.forecast(history.take(rows))
+
+
 def _one_model(kind: str, part: Panel, work: Work) -> list[Forecast]:
     """This model's forecasts at each origin of the task: fitted where the plan says so, rolled forward elsewhere."""
-    recipe = work.recipes[kind]
-    context = replace(work.question.context, max_seconds=work.limits[kind])
     planned = work.chosen.get(kind)
-    fits: list[FittedForecaster] = []
+    fits: list[_Fit] = []
     out = []
     for cutoff in work.task.origins:
         history = work.question.history(part, Fold(cutoff, work.question.spec.horizon))
         if not history.n_series:
             continue
         keep = np.ones(history.n_series, bool) if planned is None else planned[part.index_of(history.ids)]
-        mine = history.take(np.flatnonzero(keep))
         if cutoff in work.refit[kind]:
             fits = []
-        forecast, fits, reason = _fit_and_forecast(recipe, mine, fits, work, context)
-        rows = _spread(forecast, mine, history, work.question.spec, kind, reason, "budget: larger styles come first")
+        rows = _nothing(history, work.question.spec, np.where(keep, "", "budget: larger styles come first"))
+        if keep.any():
+            mine = np.flatnonzero(keep)
+            made, fits = _fit_and_forecast(work.recipes[kind], history.take(mine), fits, work)
+            rows = _laid_over(rows, made, mine)
         out.append(rows)
-        if cutoff == work.live and fits:
-            _keep_models(fits, mine, kind, work)
+        if cutoff == work.live:
+            _keep_models(fits, history, kind, work)
     return out
 
 
-def _fit_and_forecast(
-    recipe: Forecaster, history: Panel, fits: list[FittedForecaster], work: Work, context: FitContext
-) -> tuple[Forecast | None, list[FittedForecaster], str]:
-    """The forecast, the fits behind it and, where the whole batch failed, the reason.
+def _fit_and_forecast(recipe: Forecaster, history: Panel, fits: list[_Fit], work: Work) -> tuple[Forecast, list[_Fit]]:
+    """A row for each series of `history`, with a reason where there is none, and the fits behind them.
 
-    Series the earlier fits do not know (born since) are fitted now; a failure is data for the fallback chain.
+    Series the earlier fits do not know (born since, or failed then) are fitted now.
     """
-    if not history.n_series:
-        return None, fits, ""
+    out = _nothing(history, work.question.spec, np.full(history.n_series, ""))
+    kept = []
+    for fit in fits:
+        try:
+            rows, forecast = fit.forecast(history)
+        except Exception:  # noqa: BLE001 - it cannot roll here: its series are fitted anew, which says why if it fails
+            continue
+        kept.append(fit)
+        take = ~out.made[rows]
+        out = _laid_over(out, forecast.take(np.flatnonzero(take)), rows[take])
+    missing = np.flatnonzero(~out.made)
+    if not len(missing) or (recipe.pools_series and kept):
+        return out, kept
+    if _late(work):
+        late = "time_budget: max_seconds was reached before this fit"
+        return replace(out, reason=np.where(out.made, out.reason, late)), kept
+    newest = _fitted(recipe, history.take(missing), work)
+    for rows, forecast, _ in newest:
+        out = _laid_over(out, forecast, missing[rows])
+    return out, [*kept, *(fit for _, _, fit in newest if fit is not None)]
+
+
+def _fitted(recipe: Forecaster, history: Panel, work: Work) -> list[tuple[np.ndarray, Forecast, _Fit | None]]:
+    """(positions, rows, fit) of one fit of all series; of several where a series breaks the fit.
+
+    A model that fits each series apart is cut in halves when it raises, so that only the series that raises is lost.
+    """
+    everyone = np.arange(history.n_series)
+    context = replace(work.question.context, max_seconds=work.limits[recipe.kind])
     try:
-        forecast = None
-        if fits:
-            forecast = _first_made([fit.forecast(history) for fit in fits])
-            missing = np.flatnonzero(~forecast.made)
-            if recipe.pools_series or not len(missing) or _late(work):
-                return forecast, fits, ""
-            young = history.take(missing)
-            newest = recipe.fit(young, work.question.spec, context)
-            own = newest.forecast(young)
-            return _laid_over(forecast, own, missing), [*fits, newest], ""
-        if _late(work):
-            return None, [], "time_budget: max_seconds was reached before this fit"
-        fitted = recipe.fit(history, work.question.spec, context)
-        return fitted.forecast(history), [fitted], ""
-    except DemandError as error:
-        return None, [] if isinstance(error, OriginError) else fits, f"{type(error).__name__}: {error}"
+        model = recipe.fit(history, work.question.spec, context)
+        fit = _Fit(model, None if recipe.pools_series else history.ids)
+        return [(everyone, model.forecast(history), fit)]
     except Exception as error:  # noqa: BLE001 - the one place where a model's own failure becomes recorded data
-        return None, fits, f"{type(error).__name__}: {error}"[:300]
+        # FitError says that nothing at all could be fitted; a missing library breaks every half alike.
+        if recipe.pools_series or history.n_series == 1 or isinstance(error, FitError | ImportError):
+            said = np.full(history.n_series, _said(error))
+            return [(everyone, _nothing(history, work.question.spec, said), None)]
+    middle = history.n_series // 2
+    parts = []
+    for half in (everyone[:middle], everyone[middle:]):
+        parts += [(half[rows], made, fit) for rows, made, fit in _fitted(recipe, history.take(half), work)]
+    return parts
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _late(work: Work) -> bool:
     return work.deadline is not None and time.time() >= work.deadline
-
-
-def _first_made(forecasts: Sequence[Forecast]) -> Forecast:
-    """Row by row, the first of the forecasts that made it."""
-    out = forecasts[0]
-    for later in forecasts[1:]:
-        take = np.flatnonzero(~out.made & later.made)
-        out = _laid_over(out, later.take(take), take)
-    return out
 
 
 def _laid_over(base: Forecast, rows: Forecast, positions: np.ndarray) -> Forecast:
@@ -146,32 +178,22 @@ def _laid_over(base: Forecast, rows: Forecast, positions: np.ndarray) -> Forecas
     return replace(base, **changed)
 
 
-def _spread(
-    forecast: Forecast | None, mine: Panel, history: Panel, spec: ForecastSpec, kind: str, failed: str, unplanned: str
-) -> Forecast:
-    """The forecast of the planned series among all series of the batch; the others are rows with a reason."""
-    h, q = spec.horizon, len(spec.levels)
-    blank = Forecast.build(
-        history, spec, kind, np.full((history.n_series, h), np.nan), np.full((history.n_series, h, q), np.nan),
-        reasons=dict.fromkeys(range(history.n_series), unplanned),
-    )  # fmt: skip
-    positions = history.index_of(mine.ids)
-    if forecast is not None:
-        return _laid_over(blank, forecast, positions)
-    reason = np.array(blank.reason, dtype=object)
-    reason[positions] = failed
-    return replace(blank, reason=reason.astype(str))
+def _nothing(history: Panel, spec: ForecastSpec, reasons: np.ndarray) -> Forecast:
+    """A forecast without any row; reasons [N]."""
+    n, h, q = history.n_series, spec.horizon, len(spec.levels)
+    empty = Forecast.build(history, spec, "", np.full((n, h), np.nan), np.full((n, h, q), np.nan))
+    return replace(empty, reason=reasons.astype(str))
 
 
-def _keep_models(fits: Sequence[FittedForecaster], history: Panel, kind: str, work: Work) -> None:
-    for k, fitted in enumerate(fits):
+def _keep_models(fits: Sequence[_Fit], history: Panel, kind: str, work: Work) -> None:
+    for k, fit in enumerate(fits):
         name = work.task.name if k == 0 else f"{work.task.name}-{k}"
 
-        def fill(folder: Path, fitted: FittedForecaster = fitted) -> None:
+        def fill(folder: Path, fit: _Fit = fit) -> None:
             (folder / "model").mkdir()
-            fitted.save(folder / "model")
-            write_arrays(folder / "series.npz", {"ids": history.ids})
-            write_json(folder / "importances.json", fitted.importances())
+            fit.model.save(folder / "model")
+            write_arrays(folder / "series.npz", {"ids": history.ids if fit.ids is None else fit.ids})
+            write_json(folder / "importances.json", fit.model.importances())
 
         write_whole_folder(Path(work.folder) / "models" / kind / name, fill)
 

@@ -1,0 +1,170 @@
+"""What cleaning found and did: every row accounted for, every choice named, nothing personal."""
+
+from __future__ import annotations
+
+import datetime
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from demand.errors import SHOWN
+
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quality rule: the figure found, its limit, and whether it holds (None: it could not be judged)."""
+
+    rule: str
+    level: str
+    limit: float
+    found: float | None
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """The account of one ingest.
+
+    rows_in = used + merged + sum(left_out): used rows each gave a (style, period) of the panel, merged rows were added
+    to one of them, left_out names why the others were not used. A wide table counts one row per cell. Shares are
+    fractions. No value of a personal column is in here, only the headers of those that were dropped.
+    """
+
+    source: str
+    files: tuple[Mapping[str, Any], ...]
+    data_hash: str
+    export: str
+    layout: tuple[str, ...]
+    mapping: Mapping[str, str]
+    personal_dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    rows_in: int
+    used: int
+    merged: int
+    left_out: Mapping[str, int]
+
+    date: Mapping[str, Any]
+    units: Mapping[str, Any]
+    duplicates: Mapping[str, Any]
+    returns: Mapping[str, Any]
+    missing: Mapping[str, Any]
+    words_in_numbers: Mapping[str, int]
+    amount_mismatches: int | None
+    masked_stockouts: int
+    static_conflicts: Mapping[str, int]
+
+    freq: str
+    first_period: str
+    last_period: str
+    incomplete_last_period: str
+    as_of: str | None
+    stale_days: int | None
+    styles_in: int
+    styles: int
+    rejected: Mapping[str, str]
+    periods: int
+    unknown_periods: int
+    gaps: Mapping[str, Any]
+    outliers: Mapping[str, Any]
+    quantity_total: float
+    unit: str
+
+    quality_score: float
+    score_parts: Mapping[str, float]
+    findings: tuple[Finding, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        accounted = self.used + self.merged + sum(self.left_out.values())
+        if accounted != self.rows_in:
+            raise AssertionError(f"rows in {self.rows_in} are not the rows accounted for {accounted}")
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """The rules at level "error" that do not hold."""
+        return tuple(f for f in self.findings if f.level == "error" and f.passed is False)
+
+    @property
+    def warned(self) -> tuple[Finding, ...]:
+        """The rules at level "warn" that do not hold."""
+        return tuple(f for f in self.findings if f.level == "warn" and f.passed is False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole report as plain dicts, lists, texts, finite numbers and None: strict JSON."""
+        plain = _plain(asdict(self))
+        plain["failed_rules"] = [finding.rule for finding in self.failed]
+        return dict(plain)
+
+    def summary_lines(self) -> list[str]:
+        """The report in a few lines of at most 80 columns."""
+        lines = [
+            f"Source    {self.source} ({self.export})",
+            f"Rows      {self.rows_in:,} in = {self.used:,} used + {self.merged:,} merged + "
+            f"{sum(self.left_out.values()):,} left out",
+            *(f"  left out {count:,}: {reason}" for reason, count in list(self.left_out.items())[:SHOWN]),
+            "Columns   " + "; ".join(f"{role} = {column}" for role, column in self.mapping.items()),
+            f"Dates     {self.date['format']}, {self.date['parse_rate']:.2%} read; "
+            f"{self.first_period} to {self.last_period}, freq {self.freq}",
+            f"Styles    {self.styles:,} of {self.styles_in:,}; {self.periods:,} periods, "
+            f"{self.gaps['total']:,} without a row, {self.unknown_periods:,} unknown",
+            f"Demand    {self.quantity_total:,.0f} {self.unit}".rstrip(),
+        ]
+        if self.incomplete_last_period:
+            lines.append(f"Note      the data ends inside the last period, {self.incomplete_last_period}")
+        if len(self.units.get("counts", {})) > 1:
+            counts = ", ".join(f"{unit or '(blank)'} {n:,}" for unit, n in self.units["counts"].items())
+            lines.append(f"Units     {counts}")
+        if self.returns["rows"]:
+            lines.append(
+                f"Returns   {self.returns['rows']:,} rows, {self.returns['quantity']:,.0f} {self.unit}".rstrip()
+            )
+        if self.outliers["count"]:
+            lines.append(f"Unusual   {self.outliers['count']:,} periods in {self.outliers['styles']:,} styles")
+        if self.rejected:
+            shown = "; ".join(f"{style} ({cause})" for style, cause in list(self.rejected.items())[:SHOWN])
+            lines.append(f"Rejected  {len(self.rejected):,} styles: {shown}")
+        if self.personal_dropped:
+            lines.append(f"Dropped   personal columns: {', '.join(self.personal_dropped)}")
+        lines += [f"Note      {note}" for note in (*self.layout, *self.notes)]
+        for finding in (*self.failed, *self.warned):
+            sign = "ERROR" if finding.level == "error" else "Warning"
+            lines.append(f"{sign:<9} {finding.rule} is {finding.found:.4g}, the limit is {finding.limit:g}")
+        lines.append(f"Quality   {self.quality_score:.0f} of 100")
+        return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def quality(
+    rows_in: int, kept: int, missing: int, duplicates: int, styles_in: int, styles: int
+) -> tuple[float, dict[str, float]]:
+    """The score from 0 to 100, and its four parts in [0, 1].
+
+    100 x (.4 x share of rows kept + .3 x share of rows with a readable quantity + .15 x share of rows that are not
+    exact duplicates + .15 x share of styles in the panel).
+    """
+    parts = {
+        "rows_kept": kept / rows_in,
+        "quantity_readable": 1 - missing / rows_in,
+        "not_duplicated": 1 - duplicates / rows_in,
+        "styles_in_panel": styles / styles_in,
+    }
+    weights = {"rows_kept": 0.4, "quantity_readable": 0.3, "not_duplicated": 0.15, "styles_in_panel": 0.15}
+    return 100 * sum(weights[name] * part for name, part in parts.items()), parts
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None  # NaN compares false
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    raise TypeError(f"not plain data: {type(value).__name__}")

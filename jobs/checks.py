@@ -1,0 +1,94 @@
+"""What can only be checked across rooms: recipes, features, values that cannot act; and what deserves a warning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import yaml
+
+from demand.errors import SettingsError
+from jobs.keys import UNAVAILABLE_MODELS
+from jobs.own_folder import CONF
+from jobs.settings import Settings, raise_all
+from models.catalog import MODELS, recipe_class
+from models.config import ModelConfig
+
+TARGET = "demand"
+# Fixed by the kind: another word here would be believed and not obeyed.
+_FIXED = {
+    "arima": ("timeseries", "arima"),
+    "prophet": ("timeseries", "prophet"),
+    "lstm": ("timeseries", "lstm"),
+    "xgboost": ("regression", "xgboost"),
+    "ensemble": ("ensemble", "voting"),
+}
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError for every model whose configuration is impossible or could not act."""
+    faults: list[SettingsError] = []
+    for kind, config in settings.models.items():
+        try:
+            _check_model(kind, config, settings)
+        except SettingsError as error:
+            faults.append(error)
+    raise_all(faults)
+
+
+def warnings(settings: Settings, cpus: int | None = None) -> list[str]:
+    """What is allowed but deserves a look, as sentences; `cpus` are this machine's unless given."""
+    return list(_warnings(settings, cpus or os.cpu_count() or 1))
+
+
+def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
+    where = f"models.{kind}"
+    if kind in UNAVAILABLE_MODELS:
+        shipped: dict[str, Any] = yaml.safe_load((CONF / "model" / f"{kind}.yaml").read_text(encoding="utf-8"))
+        default = ModelConfig(**shipped)
+        changed = [name for name, value in asdict(replace(default, enabled=config.enabled)).items()
+                   if getattr(config, name) != value]  # fmt: skip
+        if changed:
+            raise SettingsError(f"{kind} is not available yet", changed=[f"{where}.{name}" for name in changed])
+        return
+    fixed = _FIXED.get(kind, ("baseline", kind))
+    for name, value in zip(("type", "algorithm"), fixed, strict=True):
+        if getattr(config, name) != value:
+            raise SettingsError(
+                "the kind fixes this", key=f"{where}.{name}", found=getattr(config, name), expected=value
+            )
+    if config.target != TARGET:
+        raise SettingsError("forecasters forecast demand", key=f"{where}.target", found=config.target, expected=TARGET)
+    if kind == "ensemble":
+        _ = settings.ensemble
+        used: set[str] = set()
+    else:
+        try:
+            recipe = recipe_class(kind)
+        except ModuleNotFoundError:
+            return
+        used = {field.name for field in fields(recipe)}  # type: ignore[arg-type]
+        recipe.from_config(config)
+    if config.features and "features" not in used:
+        raise SettingsError("this model has no features", key=f"{where}.features", found=config.features, expected="[]")
+
+
+def _warnings(settings: Settings, cpus: int) -> Iterator[str]:
+    for kind, config in settings.models.items():
+        threshold, days = config.min_accuracy_threshold, config.retrain_frequency_days
+        if threshold > 0.95:
+            yield f"models.{kind}.min_accuracy_threshold is {threshold:g}: above .95 hardly any model passes"
+        if days > 30:
+            yield f"models.{kind}.retrain_frequency_days is {days}: in more than 30 days demand moves on"
+    if settings.max_parallel_jobs != "auto" and settings.max_parallel_jobs > cpus:
+        yield f"max_parallel_jobs is {settings.max_parallel_jobs}, the machine has {cpus} CPUs: more gains nothing"
+    scheduled = {kind for kinds in settings.schedule.cadences.values() for kind in kinds}
+    for kind in (*MODELS, "ensemble"):
+        if kind in settings.models and settings.models[kind].enabled and kind not in scheduled:
+            yield f"{kind} is enabled but in no cadence of schedule: it never trains by itself"
+    if "ensemble" in settings.models and settings.models["ensemble"].enabled:
+        for member in settings.ensemble.members:
+            if member not in settings.models or not settings.models[member].enabled:
+                yield f"{member} is a member of the ensemble but not enabled: it is left out"

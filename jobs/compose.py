@@ -1,0 +1,255 @@
+"""From a job's arguments to its Settings; Hydra and OmegaConf are used here and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from demand.errors import SettingsError
+from demand.settings import nearest_name
+from jobs.checks import check
+from jobs.own_folder import CONF, own_files
+from jobs.settings import Settings
+
+MAX_ARGUMENT = 4_000  # characters
+_OF_CONFIG = ("show", "due_on")
+# Options of the earlier commands and of habit -> how the same is said here.
+_EARLIER = {
+    "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",
+    "--force": "force=true", "--plot": "plot=true", "--test-size": "folds.test_size=N",
+    "--save-results": "nothing: results are always saved", "--schedule": "python -m jobs.config due_on=DATE",
+}  # fmt: skip
+
+
+def load(job: str, argv: Sequence[str]) -> Settings:
+    """The checked settings of `job` from its arguments: key=value (Hydra's grammar) and --config-dir DIR.
+
+    Files of DIR take the place of the shipped ones of the same name. Raises SettingsError for every fault.
+    """
+    values = plain_values(job, argv)
+    _refuse_targets(values, "")
+    if "experiment" in values:
+        raise SettingsError("an experiment's first line must be: # @package _global_", found=values["experiment"])
+    settings = Settings.from_mapping(values)
+    check(settings)
+    return settings
+
+
+def plain_values(job: str, argv: Sequence[str]) -> dict[str, Any]:
+    """What the files and arguments say, as plain containers, not yet typed or checked for meaning."""
+    own, overrides = _arguments(argv)
+    return _composed(job, own, overrides)
+
+
+def help_text(job: str) -> str:
+    """What the job can be told, with the defaults, at 80 columns."""
+    values = _composed(job, None, [])
+    kinds = ", ".join(values.pop("models"))
+    values.pop("benchmarks")
+    sections = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    alone = {name: value for name, value in values.items() if name not in sections}
+    groups = sorted(path for path in CONF.iterdir() if path.is_dir())
+    choices = {group.name: ", ".join(sorted(path.stem for path in group.glob("*.yaml"))) for group in groups}
+    lines = [
+        f"python -m jobs.{job} [--config-dir DIR] [key=value ..]",
+        "",
+        "  --config-dir DIR  your own YAML files: each takes the place of the one of the same name in conf/",
+        "  --help            this text",
+        "",
+        "Keys and their defaults (quote a list for the shell: 'only=[xgboost]'):",
+        f"  {_pairs(alone)}",
+        "",
+        "Keys with a section, as in source.path=data:",
+        *[f"  {name}: {_pairs(dict(leaves(section)))}" for name, section in sections.items()],
+        "",
+        f"  models.MODEL.FIELD: the 13 fields of {kinds}; see python -m jobs.config show=MODEL",
+        "",
+        "Files to choose from (group=name):",
+        *[f"  {group}: {names}" for group, names in choices.items() if group != "model"],
+    ]
+    return "\n".join(part for line in lines for part in _folded(line))
+
+
+def leaves(values: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key and its value; an empty section is a leaf."""
+    for key, value in values.items():
+        path = f"{where}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
+    own: Path | None = None
+    overrides: list[str] = []
+    rest = iter(argv)
+    for argument in rest:
+        option, _, value = argument.partition("=")
+        if option == "--config-dir":
+            value = value or next(rest, "")
+            if not value or own:
+                raise SettingsError("--config-dir takes one folder, once", found=argument)
+            own = Path(value).expanduser().resolve()
+        elif argument.startswith("-"):
+            now = _EARLIER.get(option)
+            raise SettingsError(
+                "unknown option", found=option, known="--config-dir DIR, --help, key=value",
+                hint=f"Say {now}" if now else "Settings are given as key=value",
+            )  # fmt: skip
+        else:
+            overrides.append(argument)
+    return own, overrides
+
+
+def _composed(job: str, own: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain containers, references resolved."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    overrides = [_read(text) for text in overrides]
+    try:
+        with _files(own) as folder, initialize_config_dir(str(folder), version_base="1.3"):
+            values: Any = OmegaConf.to_container(compose(job, overrides=overrides), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise _explained(error, job, overrides) from None
+    plain: dict[str, Any] = values
+    return plain
+
+
+@contextmanager
+def _files(own: Path | None) -> Iterator[Path]:
+    """The folder Hydra reads: the shipped one, or a copy of it with the user's files in place. Raises SettingsError.
+
+    What was checked is what is written there: an own file that changes meanwhile changes nothing.
+    """
+    if own is None:
+        yield CONF
+        return
+    texts = own_files(own)
+    with TemporaryDirectory(prefix="loomcast-conf-") as scratch:
+        together = Path(scratch) / "conf"
+        shutil.copytree(CONF, together)
+        for place, text in texts.items():
+            (together / place).write_text(text, encoding="utf-8")
+        yield together
+
+
+def _read(text: str) -> str:
+    """One setting as Hydra is to read it. Raises SettingsError when it is no single key=value of ours.
+
+    A value outside Hydra's grammar is text as it stands (a header such as Style #), unless it starts like a list or a
+    section. A section given as {..} and the parameters of a model may bring keys that no file holds: the typed tree and
+    the model's recipe refuse those they do not know.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if len(text) > MAX_ARGUMENT:
+        raise SettingsError("a setting is too long", found=text, limit=MAX_ARGUMENT)
+    key, equals, value = text.partition("=")
+    parser = OverridesParser.create()
+    try:
+        override = parser.parse_override(text)
+    except (HydraException, RecursionError) as error:
+        cause = str(error).splitlines()[-1]
+        if not (re.fullmatch(r"[\w.]+", key) and equals) or value.lstrip().startswith(("[", "{", "'", '"')):
+            raise SettingsError(
+                "a setting cannot be read", found=text, cause=cause,
+                hint="Write key=value; quote lists for the shell: 'only=[arima,prophet]'",
+            ) from None  # fmt: skip
+        text = f"{key}={_quoted(value)}"
+        override = parser.parse_override(text)
+    if re.match(r"hydra\b", override.get_key_element().lstrip("+~")):
+        raise SettingsError("settings of Hydra itself cannot be changed", found=text)
+    if override.is_sweep_override():
+        raise SettingsError("one value a key", found=text, hint="A list is key=[a,b], quoted for the shell")
+    is_open = isinstance(override.value(), dict) or re.match(r"models\.\w+\.(hyperparameters|training_params)\.", text)
+    return f"++{text}" if is_open and re.match(r"\w", text) else text
+
+
+def _explained(error: Exception, job: str, overrides: Sequence[str]) -> SettingsError:
+    """The one clear message for what Hydra or OmegaConf found wrong."""
+    text = str(error)
+    absent = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if absent:
+        group, name = absent.groups()
+        known = re.findall(r"^\t(\w+)$", text, re.MULTILINE)
+        return SettingsError(
+            "no such file in this group", group=group, found=name, nearest=nearest_name(name, known),
+            known=", ".join(known),
+        )  # fmt: skip
+    culprit = next((key for key in map(_key_of, overrides) if f"'{key}'" in text), None)
+    if culprit is not None and ("Could not override" in text or "does not exist" in text):
+        return unknown_key(culprit, _known_keys(job))
+    if "Multiple values for" in text or "Could not append" in text:
+        return SettingsError("this key exists already", setting=list(overrides), hint="Leave out the +")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return SettingsError("the settings cannot be composed", cause="; ".join(lines[:3]), settings=list(overrides))
+
+
+def unknown_key(found: str, known: Sequence[str]) -> SettingsError:
+    """Names the nearest known key: one that ends alike, else one that is spelt alike."""
+    if found in _OF_CONFIG:
+        return SettingsError("unknown key in this job's settings", found=found, hint="It is one of jobs.config")
+    sections = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
+    places = {path.rpartition(".")[2]: path for path in sorted([*known, *sections], key=lambda path: -path.count("."))}
+    if "." in found:
+        nearest = nearest_name(found, [*known, *sorted(sections)])
+    else:
+        near = nearest_name(found, places)
+        nearest = places[near] if near else None
+    return SettingsError(
+        "unknown key in the settings", found=found, hint=f"Did you mean {nearest}?" if nearest else "See --help"
+    )
+
+
+@cache
+def _known_keys(job: str) -> tuple[str, ...]:
+    return tuple(key for key, _ in leaves(_composed(job, None, [])))
+
+
+def _key_of(override: str) -> str:
+    return override.split("=")[0].lstrip("+~").split("@")[0]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _refuse_targets(value: Any, where: str) -> None:
+    """A file never names code: `_target_` and its like are refused wherever they stand."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if re.fullmatch(r"_\w+_", str(key)):
+                raise SettingsError("settings never name code", key=f"{where}{key}", found=item)
+            _refuse_targets(item, f"{where}{key}.")
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_targets(item, where)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list):
+        return "[" + ",".join(map(_shown, value)) + "]"
+    return repr(value) if value == "" or " " in str(value) else str(value)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+
+def _folded(line: str) -> list[str]:
+    return textwrap.wrap(line, 80, subsequent_indent="      ", break_on_hyphens=False) or [""]

@@ -1,0 +1,164 @@
+"""The sections of the settings tree that belong to no other room."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from demand.errors import SettingsError
+from demand.settings import STRICT
+
+
+def _as_whole(value: object) -> object:
+    """YAML reads 1e7 as a float; a whole one is meant as a count."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# A number is a number: "5" and true are refused where pydantic would convert them.
+Whole = Annotated[int, BeforeValidator(_as_whole), Field(strict=True, ge=1)]
+Count = Annotated[int, BeforeValidator(_as_whole), Field(strict=True, ge=0)]
+Seconds = Annotated[float, Field(strict=True, gt=0)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Target = Annotated[float, Field(strict=True, ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
+AutoOrWhole = Literal["auto"] | Whole
+Metric = Literal["wape", "mape", "mase", "rmsse", "rmse", "mae", "r2"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class FoldSettings:
+    """Which past origins are scored.
+
+    n: origins scored. step: periods between them (None = the horizon). inner: earlier origins that only feed weights
+    and intervals. gap: periods between the inner windows and the scored ones. test_size: periods scored at each origin
+    (None = the horizon). mode: holdout is one origin, the newest `test_split` share of the history. blanks: how blank
+    cells are filled inside a history (None = as `cleaning.handle_missing_data` says; filled in when settings load).
+    """
+
+    n: Whole = 5
+    step: Whole | None = None
+    inner: Count = 2
+    test_size: Whole | None = None
+    mode: Literal["rolling", "holdout"] = "rolling"
+    gap: Count = 0
+    blanks: Literal["interpolate", "forward_fill"] | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class SelectionSettings:
+    """How the served model is chosen; auto_model_selection false: the configured model serves every style."""
+
+    auto_model_selection: Flag = True
+    model_selection_metric: Metric = "wape"
+
+
+@dataclass(frozen=True, config=STRICT)
+class GateSettings:
+    """Whether a model below its accuracy threshold may still be promoted."""
+
+    below_threshold: Literal["warn", "block"] = "warn"
+
+
+@dataclass(frozen=True, config=STRICT)
+class ClusterSettings:
+    """Which Ray: address None = embedded in this process, auto = the one this machine belongs to, or host:port.
+
+    pooled_cpus: CPUs (and numeric threads) of one pooled fit; part of the plan, so that results do not depend on how
+    many CPUs happen to be free.
+    """
+
+    address: str | None = None
+    num_cpus: AutoOrWhole = "auto"
+    pooled_cpus: Whole = 1
+    dashboard: Flag = False
+    namespace: str = "loomcast"
+    connect_timeout_s: Seconds = 10.0
+    object_store_mb: Whole | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class StorageSettings:
+    """Where runs and releases are written; both registries are folders under the root."""
+
+    root: str = "storage"
+    model_registry: str = "registry"
+    training_registry: str = "runs"
+
+    def __post_init__(self) -> None:
+        if not self.root.strip():
+            raise SettingsError("must name a folder", key="storage.root", found=self.root)
+        for name in ("model_registry", "training_registry"):
+            parts = getattr(self, name).replace("\\", "/").split("/")
+            if any(part in ("", ".", "..", "~") for part in parts):
+                raise SettingsError("must be a folder under storage.root", key=f"storage.{name}", found="/".join(parts))
+
+
+@dataclass(frozen=True, config=STRICT)
+class OutputSettings:
+    """forecasts: a path they are copied to, beside the run folder (None = nowhere else)."""
+
+    forecasts: str | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class ExportSettings:
+    """earlier_names: also write the files under the names they had before loomcast."""
+
+    earlier_names: Flag = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class Benchmark:
+    """A target shown beside measured values, never a gate. mape: fraction; rmse: unit sold; training_time: seconds."""
+
+    mape: Target
+    rmse: Target
+    training_time: Target
+
+
+@dataclass(frozen=True, config=STRICT)
+class TuningSettings:
+    """The search over hyperparameters."""
+
+    hyperparameter_tuning: Flag = True
+    tuning_method: Literal["bayesian", "grid", "random"] = "bayesian"
+    tuning_iterations: Annotated[int, Field(strict=True, ge=1, le=50)] = 50
+
+
+@dataclass(frozen=True, config=STRICT)
+class ServeSettings:
+    """The HTTP endpoint."""
+
+    cache_predictions: Flag = True
+    cache_ttl_hours: Annotated[float, Field(strict=True, gt=0)] = 24
+    log_predictions: Flag = True
+    a_b_testing: Flag = False
+    canary_deployment: Flag = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class MonitoringSettings:
+    """Matured accuracy after a release; degradation_threshold: relative rise of WAPE over the release's backtest."""
+
+    track_performance: Flag = True
+    performance_window_days: Whole = 30
+    alert_on_degradation: Flag = True
+    degradation_threshold: Annotated[float, Field(strict=True, gt=0)] = 0.1
+
+
+@dataclass(frozen=True, config=STRICT)
+class ReleaseSettings:
+    """How many releases are kept, and what happens when a promoted one fails its health check."""
+
+    model_versioning: Flag = True
+    rollback_on_failure: Flag = True
+
+
+@dataclass(frozen=True, config=STRICT)
+class ReportSettings:
+    """Optional parts of the report."""
+
+    seasonal_decomposition: Flag = True
+    trend_analysis: Flag = True

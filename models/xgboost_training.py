@@ -1,0 +1,197 @@
+"""How the boosters of one pooled fit come about: cut by time, stop early, then learn from all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demand.errors import FitError
+from demand.panel import Floats, Ints
+from models.base import FitContext
+from models.xgboost_anchor import Anchor, AnchorTerms
+from models.xgboost_boosters import Booster, Deadline, Part, Trained, predict, train
+from models.xgboost_quantiles import ALPHAS, Spread
+from models.xgboost_rows import TrainingRows
+
+if TYPE_CHECKING:
+    from models.xgboost import XGBoost
+
+# Objectives whose answer is a quantity. The first learn what is left after the anchor; the others need labels that are
+# not negative and learn the demand itself.
+LEFTOVERS = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror")
+RATIOS = ("count:poisson", "reg:tweedie", "reg:squaredlogerror")
+CENTRE = 0.5  # the mean label: where the default base_score starts
+QUANTILE_ROWS = 60_000
+FEWEST = 200  # rows that each side of the validation cut must keep
+WILD = 1.0
+TIME_SHARES = (0.25, 0.4, 0.7, 1.0)  # of the deadline: point and quantile booster, each tried first and then final
+
+
+@dataclass(frozen=True)
+class Label:
+    """The booster's label and the way back: demand = anchor * leftover + factor * label + shift, in units of scale."""
+
+    leftover: bool
+    factor: float
+    shift: float
+
+    @classmethod
+    def of(cls, demand: Floats, anchor: Floats, objective: str) -> Label:
+        if objective in LEFTOVERS:
+            return cls(True, 1.0, float((demand - anchor).mean()) - CENTRE)
+        return cls(False, max(float(np.maximum(demand, 0.0).mean()), 1e-9) / CENTRE, 0.0)
+
+    def forward(self, demand: Floats, anchor: Floats) -> Floats:
+        return demand - anchor - self.shift if self.leftover else np.maximum(demand, 0.0) / self.factor
+
+    def back(self, answer: Floats, anchor: Floats) -> Floats:
+        return answer * self.factor + self.shift + (anchor if self.leftover else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a fit keeps: the anchor rule, the two boosters, the label of the point booster, the spread, and figures."""
+
+    anchor: Anchor
+    point: Booster
+    label: Label
+    quantile: Booster
+    spread: Spread
+    facts: Mapping[str, Any]
+
+
+def learn(
+    recipe: XGBoost, rows: TrainingRows, horizon: int, levels: tuple[float, ...], context: FitContext, seed: int,
+    deadline: Deadline,
+) -> Learned:  # fmt: skip
+    """Both boosters, stopped early on the newest origins when there is room for the cut, then fitted to all rows."""
+    cut = validation_cut(rows.origin, horizon, recipe.validation_split) if recipe.early_stopping_rounds else None
+    attempt = _Attempt(recipe, rows, context, seed, deadline)
+    facts: dict[str, Any] = {"rows_available": rows.available, "rows_used": len(rows.y), "oldest_origin": rows.oldest}
+    everything = np.arange(len(rows.y))
+    rows = replace(rows, y=without_wild(rows.y))
+    rounds = quantile_rounds = recipe.n_estimators
+    spread = Spread.normal(levels)
+    if cut is None:
+        facts["early_stopping"] = "off: the history is too short to keep its newest origins apart"
+    else:
+        older, newer = cut
+        anchor = Anchor.fit(_terms(rows, older), rows.y[older])
+        tried = attempt.point(anchor, older, TIME_SHARES[0], rounds, newer)[0]
+        tried_quantile = attempt.quantile(anchor, older, TIME_SHARES[2], rounds, newer)
+        rounds, quantile_rounds = tried.rounds, tried_quantile.rounds
+        boosted = predict(tried_quantile.booster, rows.x[newer]) + anchor.at(_terms(rows, newer))[:, None]
+        spread = Spread.measured(levels, boosted, rows.y[newer], rows.terms.sparse[newer])
+        facts |= {"early_stopping": "on", "validation_rows": len(newer), "validation": dict(tried.scores)}
+        facts["validation"]["quantile"] = tried_quantile.scores["quantile"]
+    anchor = Anchor.fit(rows.terms, rows.y)
+    point, label = attempt.point(anchor, everything, TIME_SHARES[1], rounds)
+    quantile = attempt.quantile(anchor, everything, TIME_SHARES[3], quantile_rounds)
+    facts |= {"rounds": point.rounds, "quantile_rounds": quantile.rounds}
+    facts["stopped_by_time"] = point.cut_short or quantile.cut_short
+    return Learned(anchor, point.booster, label, quantile.booster, spread, facts)
+
+
+def validation_cut(origin: Ints, horizon: int, share: float) -> tuple[Ints, Ints] | None:
+    """Rows to learn from and rows to stop on, cut by time: the newest `share` of the origins, and those whose whole
+    horizon ended before them. None when either side would hold fewer than FEWEST rows."""
+    distinct = np.unique(origin)
+    held = int(np.ceil(share * len(distinct)))
+    if not held or held >= len(distinct):
+        return None
+    first = distinct[-held]
+    older, newer = np.flatnonzero(origin + horizon <= first), np.flatnonzero(origin >= first)
+    return (older, newer) if min(len(older), len(newer)) >= FEWEST else None
+
+
+def without_wild(y: Floats) -> Floats:
+    """Demand in units of scale [R], held within WILD times the size that one row in a thousand passes.
+
+    A series that sold next to nothing and then an ordinary quantity is a ratio of thousands: one such row would rule a
+    squared error.
+    """
+    most = WILD * float(np.quantile(np.abs(y), 0.999))
+    return np.clip(y, -most, most)
+
+
+def mean_weights(scale: Floats) -> Floats:
+    """Weights of rows [R] in a fit of the mean: proportional to the series' scale, as if its variance grew with its mean.
+
+    With equal weights of scaled rows a fleet's total is biased towards what small series do.
+    """
+    import os
+
+    power = float(os.environ.get("WP", "1"))
+    top = float(os.environ.get("WT", "10"))
+    weight = scale**power
+    return np.minimum(weight / weight.mean(), top)
+
+
+def _terms(rows: TrainingRows, chosen: Ints) -> AnchorTerms:
+    return AnchorTerms(rows.terms.terms[chosen], rows.terms.has_year[chosen], rows.terms.sparse[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    recipe: XGBoost
+    rows: TrainingRows
+    context: FitContext
+    seed: int
+    deadline: Deadline
+
+    def point(
+        self, anchor: Anchor, learn_from: Ints, share: float, rounds: int, stop_on: Ints | None = None
+    ) -> tuple[Trained, Label]:
+        """The configured objective. Its answer is the mean (of an absolute error: the median)."""
+        recipe, rows = self.recipe, self.rows
+        level = anchor.at(rows.terms)
+        label = Label.of(rows.y[learn_from], level[learn_from], recipe.objective)
+        params = recipe.booster_params(recipe.threads(self.context), self.seed)
+        params |= {"objective": recipe.objective, "base_score": recipe.base_score}
+        params["eval_metric"] = list(recipe.eval_metric)
+        labels = label.forward(rows.y, level)
+        return self._train(params, labels, learn_from, stop_on, share, rounds, mean_weights(rows.scale)), label
+
+    def quantile(
+        self, anchor: Anchor, learn_from: Ints, share: float, rounds: int, stop_on: Ints | None = None
+    ) -> Trained:
+        """Three quantiles in one booster, from a sample of the rows: each round costs ten of the squared error."""
+        recipe, rows = self.recipe, self.rows
+        params = recipe.booster_params(recipe.threads(self.context), self.seed)
+        params |= {"objective": "reg:quantileerror", "quantile_alpha": list(ALPHAS), "eval_metric": "quantile"}
+        labels = rows.y - anchor.at(rows.terms)
+        sampled = self._sample(learn_from, QUANTILE_ROWS)
+        held = None if stop_on is None else self._sample(stop_on, QUANTILE_ROWS // 2)
+        return self._train(params, labels, sampled, held, share, rounds)
+
+    def _sample(self, rows: Ints, most: int) -> Ints:
+        if len(rows) <= most:
+            return rows
+        return np.sort(np.random.default_rng(self.seed).choice(rows, most, replace=False))
+
+    def _train(
+        self,
+        params: dict[str, Any],
+        labels: Floats,
+        learn_from: Ints,
+        stop_on: Ints | None,
+        share: float,
+        rounds: int,
+        weight: Floats | None = None,
+    ) -> Trained:
+        self.deadline.check()
+        x = self.rows.x
+        if not np.isfinite(labels[learn_from]).all():
+            raise FitError("labels are not finite", count=int((~np.isfinite(labels[learn_from])).sum()))
+
+        def part(rows: Ints) -> Part:
+            return Part(x[rows], labels[rows], None if weight is None else weight[rows])
+
+        return train(
+            params, rounds, part(learn_from), self.deadline, share,
+            validation=None if stop_on is None else part(stop_on),
+            patience=self.recipe.early_stopping_rounds, verbose=self.recipe.verbose,
+        )  # fmt: skip
