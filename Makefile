@@ -15,11 +15,11 @@ help: ## this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/.run: .venv/pyvenv.cfg requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: .venv/.run ## the demo: 150 styles, raw export -> released forecast and report

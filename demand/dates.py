@@ -185,6 +185,8 @@ def read_dates(texts: pa.Array, date_format: str) -> Dates:
         return _numeric_dates(texts, date_format)
     pattern = format_pattern(date_format)
     parts = pc.extract_regex(texts, pattern)
+    if parts.null_count == len(texts):  # most formats read nothing of a column
+        return np.full(len(texts), np.datetime64("NaT"), dtype="datetime64[D]")
     names = {field.name for field in parts.type}
 
     def number(field: str) -> Ints:

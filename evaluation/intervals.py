@@ -56,8 +56,13 @@ def calibrate(forecast: Forecast, past: Sequence[FoldResult], history: Panel) ->
     class_of = _class_numbers(history)
     cells = _Cells.of(past, history, class_of)
     facts["n_cells"] = len(cells.actual)
-    shares, tried = _accepted(cells, forecast.levels)
+    left_out = [
+        (held, cells.offsets(forecast.levels, ~held))
+        for held in (cells.origin == origin for origin in np.unique(cells.origin))
+    ]
+    shares = _accepted(cells, forecast.levels, left_out)
     if not shares.any():
+        tried = any(np.isfinite(offsets).any() for _, offsets in left_out)
         facts["reason"] = "no earlier origin shows an improvement" if tried else "too few errors at earlier origins"
         return forecast, facts
     offsets = cells.offsets(forecast.levels, np.ones(len(cells.actual), dtype=bool))
@@ -68,7 +73,11 @@ def calibrate(forecast: Forecast, past: Sequence[FoldResult], history: Panel) ->
     move = move * _reach(forecast.quantiles, scale[:, None], forecast.levels)
     zero_share = _zero_share(history)[rows]
     quantiles = _moved(forecast.quantiles, move, forecast.levels, zero_share[:, None])
-    facts |= {"applied": True, "shares": _named(shares, forecast.levels), **_effect(cells, forecast.levels, shares)}
+    facts |= {
+        "applied": True,
+        "shares": _named(shares, forecast.levels),
+        **_effect(cells, forecast.levels, left_out, shares),
+    }
     return replace(forecast, quantiles=quantiles), facts
 
 
@@ -180,7 +189,8 @@ class _Cells:
     def _quantiles_of(self, residual: Floats, use: NDArray[np.bool_], levels: tuple[float, ...]) -> Floats:
         """[Q]: the finite-sample quantile of each level's residuals; NaN where there are too few."""
         found = np.full(len(levels), np.nan)
-        n, n_rows = int(use.sum()), len(np.unique(self.row[use]))
+        row = self.row[use]  # cells of one row lie together
+        n, n_rows = len(row), int((np.diff(row) != 0).sum()) + 1 if len(row) else 0
         for k, level in enumerate(levels):
             if level == 0.5 or n_rows < MIN_ROWS or n * min(level, 1 - level) < MIN_TAIL:
                 continue
@@ -200,22 +210,18 @@ class _Cells:
         error = self.actual[use, None] - quantiles
         level = np.array(levels)
         loss = np.maximum(level * error, (level - 1) * error)
-        summed = np.zeros((len(CLASSES), len(levels), 2))
-        np.add.at(summed[:, :, 0], self.group[use], loss / self.scale[use, None])
-        np.add.at(summed[:, :, 1], self.group[use], loss)
-        return summed
+        member = (self.group[use] == np.arange(len(CLASSES))[:, None]).astype(np.float64)  # [class, cells]
+        return np.stack([member @ (loss / self.scale[use, None]), member @ loss], axis=2)
 
 
-def _accepted(cells: _Cells, levels: tuple[float, ...]) -> tuple[Floats, bool]:
-    """(share of the offset to apply [class, Q], whether any offset could be tried), by leaving out each origin."""
-    origins = np.unique(cells.origin)
-    before = np.zeros((len(origins), len(CLASSES), len(levels), 2))
+LeftOut = Sequence[tuple[NDArray[np.bool_], Floats]]  # (cells of one origin, offsets from all the others)
+
+
+def _accepted(cells: _Cells, levels: tuple[float, ...], left_out: LeftOut) -> Floats:
+    """[class, Q]: the share of the offset to apply, judged by leaving out each origin."""
+    before = np.zeros((len(left_out), len(CLASSES), len(levels), 2))
     after = np.zeros((len(SHARES), *before.shape))
-    tried = False
-    for o, origin in enumerate(origins):
-        held = cells.origin == origin
-        offsets = cells.offsets(levels, ~held)
-        tried |= bool(np.isfinite(offsets).any())
+    for o, (held, offsets) in enumerate(left_out):
         before[o] = cells.losses(cells.quantiles[held], levels, held)
         for k, share in enumerate(SHARES):
             after[k, o] = cells.losses(cells.moved(share * offsets, levels, held), levels, held)
@@ -224,17 +230,16 @@ def _accepted(cells: _Cells, levels: tuple[float, ...]) -> tuple[Floats, bool]:
     fits = gains & (after <= before).all(axis=(1, 4))
     relative = np.where(fits, after[..., 0].sum(axis=1), np.inf)
     best = relative.argmin(axis=0)
-    return np.where(fits.any(axis=0), np.array(SHARES)[best], 0.0), tried
+    return np.where(fits.any(axis=0), np.array(SHARES)[best], 0.0)
 
 
-def _effect(cells: _Cells, levels: tuple[float, ...], shares: Floats) -> dict[str, Any]:
+def _effect(cells: _Cells, levels: tuple[float, ...], left_out: LeftOut, shares: Floats) -> dict[str, Any]:
     """Loss and coverage before and after, each origin judged by the offsets of the others."""
     loss = np.zeros(2)
     inside = np.zeros(2)
     spans = intervals(levels)
-    for origin in np.unique(cells.origin):
-        held = cells.origin == origin
-        moved = cells.moved(shares[:, None] * np.nan_to_num(cells.offsets(levels, ~held)), levels, held)
+    for held, offsets in left_out:
+        moved = cells.moved(shares[:, None] * np.nan_to_num(offsets), levels, held)
         for k, quantiles in enumerate((cells.quantiles[held], moved)):
             loss[k] += cells.losses(quantiles, levels, held)[..., 0][shares > 0].sum()
             if spans:

@@ -11,7 +11,8 @@ import pandas as pd
 from demand.calendar import Calendar
 from demand.errors import DataError, SettingsError
 from evaluation.advice import recommendations, targets_table, terminal_table
-from evaluation.metrics import Measures, by_fold, levels, measure
+from evaluation.formulas import wape
+from evaluation.metrics import Measures, levels, measure
 from evaluation.paired import paired_test, same_race
 from evaluation.results import FoldResult
 
@@ -57,8 +58,7 @@ def leaderboard(
     if metric not in METRICS:
         raise SettingsError("unknown selection metric", found=metric, expected=METRICS)
     _check_same_race(results_by_model)
-    yardstick = results_by_model["seasonal_naive"]
-    board = pd.DataFrame([_row(name, results, yardstick) for name, results in results_by_model.items()])
+    board = pd.DataFrame([_row(name, results) for name, results in results_by_model.items()])
     board = board.astype({name: np.float64 for name in COLUMNS if name in board and board[name].dtype == object
                           and name not in ("model", "worst_cutoff", "evaluation_id")})  # fmt: skip
     ranked_by, notes = _rule(board, metric)
@@ -91,10 +91,9 @@ def _check_same_race(results_by_model: Mapping[str, Sequence[FoldResult]]) -> No
             )
 
 
-def _row(name: str, results: Sequence[FoldResult], yardstick: Sequence[FoldResult]) -> dict[str, Any]:
-    measured = measure(results, yardstick)
-    folds = [fold["wape"] for fold in by_fold(results)]
-    over_origins = np.array([np.nan if wape is None else wape for wape in folds])
+def _row(name: str, results: Sequence[FoldResult]) -> dict[str, Any]:
+    measured = measure(results)
+    over_origins = np.array([wape(r.actuals, r.forecast.median) for r in results])
     known = over_origins[~np.isnan(over_origins)]
     worst = int(np.nanargmax(over_origins)) if len(known) else None
     return {

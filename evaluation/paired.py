@@ -41,7 +41,8 @@ def paired_test(
     Returns p (two-sided), p_better (one-sided: a is better), mean_difference (a minus b, over total demand: a WAPE
     difference for the absolute loss; negative: a is better; None when nothing was sold), n (series x origins), n_units,
     unit (series or origins). p is None with `reason` below two units. Raises DataError when the two did not run the
-    same race. Source: Fisher's randomisation test, as in scipy.stats.permutation_test.
+    same race. Source: Fisher 1935 (randomisation test), exact
+    where there are at most `n_resamples` sign patterns.
     """
     if not same_race(a, b):
         raise DataError("a paired test needs the same folds, series and actual values", a=a[0].model, b=b[0].model)
@@ -85,17 +86,29 @@ def _loss(result: FoldResult, loss: str) -> Floats:
 
 
 def _sign_flip(units: Floats, seed: int, n_resamples: int) -> dict[str, float]:
-    from scipy.stats import permutation_test
-
+    """p (two-sided) and p_better of the sum under random signs; exact where there are few enough sign patterns."""
     units = units[units != 0]  # a tie has no sign to flip
     if not len(units):
         return {"p": 1.0, "p_better": 1.0}
-    batch = max(1, int(4e6 / len(units)))  # bounded memory on large fleets
-    better = permutation_test(
-        (units / np.abs(units).max(),), lambda x, axis: x.sum(axis=axis), permutation_type="samples", vectorized=True,
-        n_resamples=n_resamples, batch=batch, alternative="less", rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    p_better = float(better.pvalue)
-    null = better.null_distribution
-    worse = float((np.sum(null >= better.statistic) + 1) / (len(null) + 1))
-    return {"p": min(1.0, 2 * min(p_better, worse)), "p_better": p_better}
+    units = units / np.abs(units).max()
+    observed, n = units.sum(), len(units)
+    exact = n < 31 and 2**n <= n_resamples
+    if exact:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        sums = 2 * (bits @ units) - observed
+    else:
+        rng = np.random.default_rng(seed)
+        chunk = max(1, int(2e7 / n))  # bounded memory on large fleets
+        parts = []
+        for first in range(0, n_resamples, chunk):
+            rows = min(chunk, n_resamples - first)
+            flips = np.unpackbits(np.frombuffer(rng.bytes(rows * -(-n // 8)), dtype=np.uint8).reshape(rows, -1), axis=1)
+            parts.append(2 * (flips[:, :n].astype(np.float32) @ units.astype(np.float32)) - observed)
+        sums = np.concatenate(parts)
+    slack = 1e-6 * np.abs(units).sum()  # equal sums differ in their last digits
+    extra = 0 if exact else 1  # the observed signs are one of the random patterns
+    p_better, p_worse = (
+        (int(count) + extra) / (len(sums) + extra)
+        for count in ((sums <= observed + slack).sum(), (sums >= observed - slack).sum())
+    )
+    return {"p": min(1.0, 2 * min(p_better, p_worse)), "p_better": p_better}

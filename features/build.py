@@ -151,7 +151,7 @@ class DesignMatrix:
 
 
 def design(
-    panel: Panel, recipe: FeatureRecipe, origins: Sequence[int], horizon: int, pick: Pick | None = None
+    panel: Panel, recipe: FeatureRecipe, origins: Sequence[int] | Ints, horizon: int, pick: Pick | None = None
 ) -> DesignMatrix:
     """The rows of all series (or of those `pick` chooses from each view) at these origins, steps 1..horizon."""
     parts = [
@@ -166,7 +166,7 @@ def design(
 
 
 def picked(
-    panel: Panel, recipe: FeatureRecipe, origins: Sequence[int], horizon: int, pick: Pick
+    panel: Panel, recipe: FeatureRecipe, origins: Sequence[int] | Ints, horizon: int, pick: Pick
 ) -> Iterator[tuple[OriginView, Ints, Ints]]:
     """Each view with the chosen (row, step) pairs; a view is cut down to the series that were chosen."""
     for view in views(panel, origins, horizon, recipe.plan.spans, recipe.plan.least_scale):

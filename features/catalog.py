@@ -30,9 +30,9 @@ SHORT_SEASON = 30  # periods; a longer season has no profile of its own
 class FeaturePlan:
     """What a matrix is made of: settings that met a panel. Everything in it is plain and can be stored as JSON.
 
-    lags, rolling: configured lags and (statistic, window) pairs. time: calendar names. auto: whether the automatic
-    families are on, by family name. least_scale: the smallest unit of demand, learned from the fleet. past, planned: panel columns used. categories: static column -> its categories;
-    () = a number.
+    lags, rolling: configured lags and (statistic, window) pairs. time, holiday: calendar names. auto: the automatic
+    families that are on, by name. least_scale: the smallest unit of demand, learned from the fleet. past, planned:
+    panel columns used. categories: static column -> its categories; () = a number.
     """
 
     target: str

@@ -83,14 +83,14 @@ class OriginView:
 
 
 def views(
-    panel: Panel, origins: Sequence[int], horizon: int, spans: Spans, least_scale: float = 0.0
+    panel: Panel, origins: Sequence[int] | Ints, horizon: int, spans: Spans, least_scale: float = 0.0
 ) -> Iterator[OriginView]:
     """The view at each origin, in chunks of series: all origins of the first chunk, then of the next.
 
     Series that start after an origin are not in its views. A scale is at least `least_scale` unless it is 0. Memory is
     bounded by CELLS numbers and a few copies.
     """
-    ordered = sorted(origins)
+    ordered = sorted(int(origin) for origin in origins)
     first, width = ordered[0] - spans.lookback + 1, ordered[-1] - ordered[0] + spans.lookback
     chunk = max(1, CELLS // width)
     for low in range(0, panel.n_series, chunk):

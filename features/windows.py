@@ -1,4 +1,7 @@
-"""Statistics of the last w periods up to and with the origin. NaN cells lie before a series starts: they do not count."""
+"""Statistics of the last w periods up to and with the origin.
+
+NaN cells lie before a series starts: they do not count.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from evaluation.advice import terminal_table
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
 from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.reporting import write_backtest_plot
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes
@@ -22,6 +23,8 @@ def body(settings: Settings) -> int:
     fleet.run.write_json("summary.json", summary(fleet, verdict, styles, failed))
     show(terminal_table(verdict.board))
     paths = [("Run", fleet.run.path)]
+    if settings.plot:
+        paths.append(("Plot", write_backtest_plot(fleet, verdict)))
     show(*said(fleet, verdict, styles, failed), *where(paths))
     return FAILED if failed else OK
 

@@ -62,13 +62,11 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
     if config.target != TARGET:
         raise SettingsError("forecasters forecast demand", key=f"{where}.target", found=config.target, expected=TARGET)
     if kind == "ensemble":
-        _ = settings.ensemble
+        if not settings.ensemble.retrain_base_models:
+            raise SettingsError("false is not available yet", key=f"{where}.training_params.retrain_base_models")
         used: set[str] = set()
     else:
-        try:
-            recipe = recipe_class(kind)
-        except ModuleNotFoundError:
-            return
+        recipe = recipe_class(kind)
         used = {field.name for field in fields(recipe)}  # type: ignore[arg-type]
         recipe.from_config(config)
     if config.features and "features" not in used:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +17,9 @@ from typing import Any
 from demand.errors import ClusterError
 from jobs.settings import ClusterSettings
 
+log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
+START_ATTEMPTS = 3
 OOM_RETRIES = 2  # Ray's own default is to try a task that runs out of memory for ever
 
 
@@ -27,7 +32,6 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
     """
     _state_auth_mode(embedded=settings.address is None)  # before the import: Ray reads it once
     import ray
-    from ray.exceptions import AuthenticationError
 
     # Values inside tasks are read-only and large arrays leave the object store by reference: nothing to pin per worker.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
@@ -35,8 +39,31 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
         common["namespace"] = settings.namespace
     try:
         if settings.address is None:
-            _stay_on_loopback()
-            memory = settings.object_store_mb and settings.object_store_mb * 2**20
+            _start_embedded(settings, common)
+        else:
+            _answer_or_raise(settings.address, settings.connect_timeout_s)
+            ray.init(address=settings.address, **common)
+    except ClusterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a node that does not start in time is a bare Exception of Ray's
+        address = settings.address or "embedded"
+        raise ClusterError(
+            "Ray does not answer", address=address, cause=str(error).splitlines()[0], hint="Check cluster.address"
+        ) from None
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        ray.shutdown()
+
+
+def _start_embedded(settings: ClusterSettings, common: dict[str, Any]) -> None:
+    """Starts Ray in this process. On a busy machine its fixed 30 seconds may not do: then it is tried again."""
+    import ray
+
+    _stay_on_loopback()
+    memory = settings.object_store_mb and settings.object_store_mb * 2**20
+    for attempt in range(START_ATTEMPTS):
+        try:
             ray.init(
                 "local",  # without it a RAY_ADDRESS in the environment would choose another cluster
                 num_cpus=None if settings.num_cpus == "auto" else settings.num_cpus,
@@ -47,18 +74,12 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
                 _system_config={"task_oom_retries": OOM_RETRIES},
                 **common,
             )
-        else:
-            _answer_or_raise(settings.address, settings.connect_timeout_s)
-            ray.init(address=settings.address, **common)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, AuthenticationError) as error:
-        address = settings.address or "embedded"
-        raise ClusterError(
-            "Ray does not answer", address=address, cause=str(error).splitlines()[0], hint="Check cluster.address"
-        ) from None
-    try:
-        yield int(ray.cluster_resources().get("CPU", 1))
-    finally:
-        ray.shutdown()
+            return
+        except Exception as error:  # Ray raises no class of its own here
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
+            log.warning("Ray did not start in 30 s, as happens on a busy machine: trying again")
 
 
 def _stay_on_loopback() -> None:
@@ -88,16 +109,42 @@ def _state_auth_mode(embedded: bool) -> None:
 
 
 def _answer_or_raise(address: str, timeout_s: float) -> None:
-    """A quick knock at host:port, so that a wrong address fails in seconds and not after Ray's own retries."""
-    if address == "auto" or "://" in address:
+    """Asks the cluster for its nodes: ray.init itself waits for ever for one that is silent or refuses our token."""
+    if "://" in address:
         return
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ClusterError("an address is host:port or auto", found=address, hint="Check cluster.address")
+    if address != "auto":
+        if not host or not port.isdigit():
+            raise ClusterError("an address is host:port or auto", found=address, hint="Check cluster.address")
+        try:
+            socket.create_connection((host, int(port)), timeout=timeout_s).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectionError(str(error)) from None
+    outcome: list[str] = []
+    # A thread that can be left behind: a call that hangs does so in Ray's own code and cannot be interrupted.
+    threading.Thread(target=_ask_for_nodes, args=(address, timeout_s, outcome), daemon=True).start()
+    deadline = time.monotonic() + timeout_s
+    while not outcome and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if not outcome:
+        raise ConnectionError(f"no answer within {timeout_s:g} s (RAY_AUTH_MODE={os.environ['RAY_AUTH_MODE']})")
+    if outcome[0]:
+        raise ConnectionError(outcome[0])
+
+
+def _ask_for_nodes(address: str, timeout_s: float, outcome: list[str]) -> None:
+    """Puts "" into `outcome` when the cluster answers, else why it does not."""
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
     try:
-        socket.create_connection((host, int(port)), timeout=timeout_s).close()
-    except OSError as error:
-        raise ConnectionError(str(error)) from None
+        found = canonicalize_bootstrap_address(address)
+        if found is None:
+            raise ConnectionError("no cluster is running on this machine")
+        GcsClient(address=found).get_all_node_info(timeout=timeout_s)
+        outcome.append("")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told by the thread that waits
+        outcome.append(str(error) or type(error).__name__)
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,16 @@ def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
                 hint=f"Say {now}" if now else "Settings are given as key=value",
             )  # fmt: skip
         else:
-            overrides.append(argument)
+            overrides.append(_storage_root(argument))
     return own, overrides
+
+
+def _storage_root(argument: str) -> str:
+    """`storage=DIR` says the storage root, unless DIR is the name of a file in conf/storage."""
+    key, _, value = argument.partition("=")
+    if key != "storage" or not value or (CONF / "storage" / f"{value}.yaml").is_file():
+        return argument
+    return f"storage.root={value}"
 
 
 def _composed(job: str, own: Path | None, overrides: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from demand.errors import VersionUnreadable
 from jobs import entry
 from jobs.checks import warnings
 from jobs.due import Trigger, cadences_on, models_due
-from jobs.keys import GLOBAL_KEYS, UNAVAILABLE_MODELS, value_at
+from jobs.keys import UNAVAILABLE_MODELS, not_available
 from jobs.settings import Settings, as_config_json, as_plain, config_hash
 from models.files import read_json, write_json
 
@@ -53,7 +53,7 @@ def lines(settings: Settings, now: datetime) -> Iterator[str]:
     yield from _schedule(settings)
     yield from _benchmarks(settings)
     yield from _performance(settings)
-    yield from _not_available(settings)
+    yield from _not_available()
 
 
 def _validation(settings: Settings) -> Iterator[str]:
@@ -141,10 +141,9 @@ def _performance(settings: Settings) -> Iterator[str]:
 _COLUMNS = (("wape", 8), ("mape", 8), ("rmse", 12), ("r2", 8))
 
 
-def _not_available(settings: Settings) -> Iterator[str]:
+def _not_available() -> Iterator[str]:
     yield from _title("Not available yet (their defaults stand, another value is refused)")
-    keys = [f"{key.path}={json.dumps(value_at(settings, key.path))}" for key in GLOBAL_KEYS.values()
-            if not key.available]  # fmt: skip
+    keys = [f"{path}={json.dumps(default)}" for path, default in not_available().items()]
     yield from _wrapped(", ".join([*keys, *(f"training of {kind}" for kind in UNAVAILABLE_MODELS)]), "  ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import textwrap
 import traceback
@@ -28,11 +29,11 @@ def run(job: str, body: Callable[[Settings], int], argv: Sequence[str] | None = 
 
 def exit_code(job: str, body: Callable[[Settings], int], argv: Sequence[str]) -> int:
     """As `run`, but returns the code."""
-    if "--help" in argv or "-h" in argv:
-        print(compose.help_text(job))
-        return OK
     debug = False
     try:
+        if "--help" in argv or "-h" in argv:
+            print(compose.help_text(job), flush=True)
+            return OK
         settings = compose.load(job, argv)
         debug = settings.log_level == "DEBUG"
         start_logging(settings.log_level)
@@ -40,6 +41,10 @@ def exit_code(job: str, body: Callable[[Settings], int], argv: Sequence[str]) ->
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough; nothing more can be printed, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("The reader of the output has gone.", file=sys.stderr)
+        return FAILED
     except Exception as error:  # noqa: BLE001 - the outermost door: whatever happened becomes a message and a code
         return _report(error, debug)
 

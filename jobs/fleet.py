@@ -146,7 +146,7 @@ def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[s
 
 def compete(fleet: Fleet) -> tuple[Race, Verdict]:
     """Runs every model at every origin and judges them."""
-    with fleet.stage("models"):
+    with fleet.run.held(), fleet.stage("models"):
         race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
     with fleet.stage("evaluation"):
         verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from demand.durable import write_whole
 from evaluation.advice import recommendations
-from evaluation.backtest_json import backtest_json
+from evaluation.backtest_json import Status, backtest_json
 from evaluation.leaderboard import paired_test
 from jobs.fleet import Fleet
 from jobs.publish import commonest_reason, importances
@@ -83,11 +83,11 @@ def counts(outcomes: pd.DataFrame) -> dict[str, int]:
     return {"in": len(outcomes), **found}
 
 
-def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> str:
+def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
     """backtest.json; returns its status: success, partial (a requested model made no row) or failed."""
     failed = failed_models(race)
     newest = verdict.ensembles[max(verdict.ensembles)] if verdict.ensembles else None
-    status = "partial" if failed else "success"
+    status: Status = "partial" if failed else "success"
     value = backtest_json(
         verdict.results,
         verdict.board,

@@ -168,6 +168,6 @@ def _affordable(cost: np.ndarray, volume: np.ndarray, budget: float) -> np.ndarr
 def _even_batches(cost: np.ndarray, batch_seconds: float) -> Sequence[tuple[int, int]]:
     """Consecutive ranges of series of about `batch_seconds` each."""
     total = np.cumsum(cost + 1e-4)
-    number = np.minimum((total / batch_seconds).astype(np.int64), len(cost))
-    firsts = np.flatnonzero(np.diff(number, prepend=-1))
+    number = np.floor(total / batch_seconds)
+    firsts = np.flatnonzero(np.diff(number, prepend=-1.0))
     return [(int(a), int(b)) for a, b in zip(firsts, [*firsts[1:], len(cost)], strict=True)]

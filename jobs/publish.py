@@ -43,14 +43,30 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     def fill(folder: Path) -> Mapping[str, Any]:
         return _fill(folder, fleet, race, verdict, outcomes)
 
-    number = registry.publish(fill)
+    # A run killed after its release was made does not make another one when it is resumed.
+    made = _release_of(registry, fleet) if fleet.settings.resume else None
+    number = made or registry.publish(fill)
+    if before == number:
+        return number, True
     promoted, reason = _may_replace(registry, before, number)
+    # The history first: whoever finds a promoted release finds its entries too.
+    if made is None or number not in registry.releases_in_history():
+        registry.append_history(_history(fleet, race, verdict, number, reason))
     if promoted:
         registry.promote(number, expected=before, facts={"forced": False})
     if not fleet.settings.releases.model_versioning:
         registry.keep_only_newest()
-    registry.append_history(_history(fleet, race, verdict, number, reason))
     return number, promoted
+
+
+def _release_of(registry: Registry, fleet: Fleet) -> int | None:
+    """The release this very run has made already; an older run of the same name does not count."""
+    begun = fleet.run.json("manifest.json")["created"]
+    for number in reversed(registry.numbers()):
+        manifest = registry.open(number).manifest
+        if manifest["run_id"] == fleet.run.run_id and manifest["created"] >= begun:
+            return number
+    return None
 
 
 def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:

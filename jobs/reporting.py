@@ -10,10 +10,13 @@ import pandas as pd
 from demand.calendar import Calendar
 from demand.durable import write_whole
 from evaluation.advice import targets_table
+from evaluation.backtest import EnsembleAt
 from evaluation.metrics import by_step, levels
+from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
 from jobs.fleet import Fleet
 from jobs.outputs import advice, failed_models
+from jobs.publish import importances
 from jobs.race import Race
 from jobs.settings import chosen_models
 from jobs.verdict import Verdict
@@ -60,12 +63,11 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
             "scored origins": ", ".join(str(date)[:10] for date in cutoffs),
             "origins for weights only": len(fleet.origins.inner),
             "models": ", ".join(chosen_models(settings)),
-            "ensemble weights": f"{newest.weights.basis}, from {newest.weights.n_origins} origins" if newest else "none",
+            "ensemble weights": _basis(newest),
         },
-        provenance={
-            name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed")
-        } | {f"library {name}": found for name, found in manifest["libraries"].items()},
-    )  # fmt: skip
+        provenance={name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed")}
+        | {f"library {name}": found for name, found in manifest["libraries"].items()},
+    )
     return write_whole(fleet.run.file("report.html"), lambda path: write_report(path, data))
 
 
@@ -82,14 +84,16 @@ def _targets(fleet: Fleet, race: Race, verdict: Verdict) -> pd.DataFrame:
     return targets_table(benchmarks, {model: levels(results) for model, results in verdict.results.items()}, seconds)
 
 
+def _basis(at: EnsembleAt | None) -> str:
+    return f"{at.weights.basis}, from {at.weights.n_origins} origins" if at else "none"
+
+
 def write_backtest_plot(fleet: Fleet, verdict: Verdict) -> Path:
-    """Writes backtest.png (2 x 2) into the run folder; returns its path."""
-    from evaluation.plot import plot_backtest
-
-    from jobs.publish import importances
-
+    """Writes backtest.png (2 x 2) into the run folder; returns its path. Without matplotlib the skip is logged."""
     shares = {kind: importances(fleet, kind) for kind in fleet.recipes}
     best = next((kind for kind in [verdict.best, "xgboost"] if shares.get(kind)), verdict.best)
     path = fleet.run.file("backtest.png")
-    plot_backtest(path, verdict.board, verdict.results, shares.get(best, {}))
+    skipped = plot_backtest(path, verdict.board, verdict.results, shares.get(best, {}), fleet.panel.unit)
+    if skipped:
+        log.warning("backtest.png: %s", skipped)
     return path

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +52,16 @@ class RunFolder:
             newest = sorted((p.name for p in root.glob("*/") if (p / "manifest.json").is_file()), reverse=True)
             raise SettingsError("no such run to resume", key="resume", found=run_id, runs=newest)
         return cls(path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """This process alone works on the run. Raises SettingsError while another one does; ends with the process."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingsError("another process works on this run", key="resume", found=self.run_id) from None
+            yield
 
     def file(self, name: str) -> Path:
         return self.path / name

@@ -7,7 +7,7 @@ from jobs.fleet import compete, prepare
 from jobs.ingest import read
 from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
-from jobs.reporting import write_run_report
+from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes
@@ -38,6 +38,8 @@ def release_fleet(settings: Settings, job: str, report: bool) -> int:
     fleet.run.write_json("summary.json", {**summary(fleet, verdict, styles, failed), "release": number})
     release = registry_of(fleet).root / "releases" / f"{number:06d}"
     paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
+    if settings.plot:
+        paths.append(("Plot", write_backtest_plot(fleet, verdict)))
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed))

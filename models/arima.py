@@ -2,8 +2,10 @@
 
 What is done beside the library, and why (figures in the README of this room):
   * the newest `max_history` periods are used: the cost grows with the length, the accuracy does not;
-  * the likelihood searched is that of the differenced series (`simple_differencing`): half the cost, forecasts as good;
-    the forecasts themselves come from the full state space with the parameters found;
+  * what is searched is the conditional likelihood of the differenced series (`likelihood: conditional`): a tenth of the
+    exact one's cost, forecasts as good or better; `exact` is the library's own search, with `simple_differencing`
+    where there is no trend, and is always used with a trend or Fourier terms. The forecasts themselves come from the
+    full state space with the parameters found;
   * a season above `max_seasonal_period` is not put into the state space, which has at least one state a period of the
     season, costs seconds and is unstable on two or three seasons of data: `fourier_pairs` sine and cosine terms stand
     in (dynamic harmonic regression: Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", section 12.1).
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -25,32 +28,33 @@ from scipy.special import ndtri
 from demand.errors import FitError, SettingsError
 from demand.panel import Floats, Panel
 from demand.settings import STRICT, build
+from models.arima_search import conditional_search
 from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.files import read_arrays, read_card, write_arrays, write_card
+from models.gates import NOT_SEEN, both, disbelief, refusal
 
 Order = Annotated[int, Field(ge=0, le=10)]
 Form = Literal["plain", "seasonal", "fourier"]
 FORMS: tuple[Form, ...] = ("plain", "seasonal", "fourier")
 
 ARRAYS = "arrays.npz"
-NOT_SEEN = "the series was not seen in the fit"
+PERIODS_A_PARAMETER = 4  # fewer, and the search finds explosive parameters
 EXTRA_PERIODS = 5  # beyond two seasons, before a season is believed
-EXPLODED = 5.0  # a mean beyond this many times the largest value of the history is no forecast
 _FACTR = 1e10  # lbfgs stops at a relative gain of 2e-6: a third less calls, the same forecasts
 
 
 @settings(frozen=True, config=STRICT)
 class Arima(Forecaster):
-    """ARIMA(p, d, q)(P, D, Q, s). seasonal_order: [P, D, Q, s], s = null for the panel's own season.
+    """ARIMA(p, d, q)(P, D, Q, s). seasonal_order: [P, D, Q, s]; s = null is the panel's own season.
 
     seasonal: false = never a season. trend: n, c (constant), t (line), ct; refused where differencing removes it.
     """
 
     kind = "arima"
     pools_series = False
-    refit_often = False
+    refit_often = False  # parameters move slowly; a later history is filtered with them
     training_params: ClassVar[frozenset[str]] = frozenset(
-        {"method", "maxiter", "disp", "max_history", "max_seasonal_period", "fourier_pairs"}
+        {"method", "maxiter", "disp", "likelihood", "max_history", "max_seasonal_period", "fourier_pairs"}
     )
 
     p: Order = 2
@@ -64,6 +68,7 @@ class Arima(Forecaster):
     method: Literal["lbfgs", "bfgs", "nm", "powell", "cg"] = "lbfgs"
     maxiter: Annotated[int, Field(ge=1)] = 100
     disp: bool = False
+    likelihood: Literal["conditional", "exact"] = "conditional"
     max_history: Annotated[int, Field(ge=20)] = 500
     max_seasonal_period: Annotated[int, Field(ge=2)] = 24
     fourier_pairs: Annotated[int, Field(ge=0, le=6)] = 2
@@ -112,7 +117,7 @@ class Arima(Forecaster):
             return _Fit(form, reason=f"{type(error).__name__}: {error}", note=note)
         if not np.isfinite(params).all():
             return _Fit(form, reason="the search ended in parameters that are not finite", note=note)
-        return _Fit(form, scale=scale, params=params, note="; ".join(text for text in (note, stopped) if text))
+        return _Fit(form, scale=scale, params=params, note=both(note, stopped))
 
     def _form(self, length: int, season: int) -> tuple[Form, str]:
         """How the season is put in, and what was left out."""
@@ -130,11 +135,11 @@ class Arima(Forecaster):
 
     def _refusal(self, used: Floats) -> str:
         """Why these periods cannot be fitted, "" when they can. The library would answer for them with nonsense."""
-        needed = max(10, 2 * (self.p + self.q + 1) + self.d)
-        if not np.isfinite(used).all():
-            return "y is not finite"
-        if len(used) < needed:
-            return f"{len(used)} periods are too few for ARIMA({self.p},{self.d},{self.q}): needs {needed}"
+        reason = refusal(
+            used, PERIODS_A_PARAMETER * (self.p + self.q + 1) + self.d, f"ARIMA({self.p},{self.d},{self.q})"
+        )
+        if reason:
+            return reason
         if (used == used[0]).all():
             return "no demand in any period" if used[0] == 0 else "demand is constant"
         return ""
@@ -163,30 +168,37 @@ class Arima(Forecaster):
             if time.monotonic() > deadline:
                 raise _OutOfTimeError
 
-        faster = {"factr": _FACTR} if self.method == "lbfgs" else {}
         with warnings.catch_warnings():
-            # what the warnings tell is read from mle_retvals below and kept as a note
+            # what the warnings tell is read from the search's own result below and kept as a note
             warnings.simplefilter("ignore")
             # differencing beforehand would take a trend with it
             model = self._model(scaled, end, form, season, differenced=self.trend == "n")
             try:
-                result = model.fit(
-                    method=self.method, maxiter=self.maxiter, disp=self.disp, cov_type="none", callback=watch, **faster
-                )
+                params, converged = self._minimise(model, form, watch)
             except _OutOfTimeError:
-                if max_seconds <= 0 or not best:
+                if max_seconds <= 0:
                     raise FitError("time_budget", max_seconds=max_seconds) from None
                 found = np.asarray(model.transform_params(best[0]), dtype=np.float64)
                 return found, f"time_budget: the best parameters after {max_seconds:g} s"
-        note = "" if result.mle_retvals.get("converged", True) else f"the search did not converge ({self.maxiter=})"
-        return np.asarray(result.params, dtype=np.float64), note.replace("self.", "")
+        return params, "" if converged else f"the search did not converge (maxiter={self.maxiter})"
+
+    def _minimise(self, model: Any, form: Form, watch: Callable[..., None]) -> tuple[Floats, bool]:
+        """The parameters found, and whether the search converged."""
+        if self.likelihood == "conditional" and self.trend == "n" and form != "fourier":
+            seasonal = (self.seasonal_order[0], self.seasonal_order[2]) if form == "seasonal" else (0, 0)
+            return conditional_search(model, (self.p, self.q, *seasonal), self.method, self.maxiter, self.disp, watch)
+        faster = {"factr": _FACTR} if self.method == "lbfgs" else {}
+        options = {"method": self.method, "maxiter": self.maxiter, "disp": self.disp, "cov_type": "none"}
+        result = model.fit(**options, callback=watch, **faster)
+        return np.asarray(result.params, dtype=np.float64), bool(result.mle_retvals.get("converged", True))
 
     def seconds_per_fit(self, length: int, season: int) -> float:
-        """Measured on one thread of a shared machine; proportional to the periods used and the number of states."""
+        """Measured on one thread of a shared machine; the exact likelihood costs about ten times as much."""
         used = min(length, self.max_history)
         form, _ = self._form(used, season)
-        per_period = {"plain": 0.6e-3, "fourier": 1.2e-3, "seasonal": 0.6e-4 * (season + 4)}[form]
-        return 0.05 + used * per_period
+        return (1.0 if self.likelihood == "conditional" else 10.0) * (
+            0.05 + 1e-4 * used * (2 if form != "plain" else 1)
+        )
 
 
 class _OutOfTimeError(Exception):
@@ -220,7 +232,7 @@ class FittedArima(FittedForecaster):
     def forecast(self, history: Panel) -> Forecast:
         """A row for every series that was fitted, with normal quantiles; the others carry the reason.
 
-        A mean beyond EXPLODED times the largest value of the history used is refused as "exploding".
+        A mean that is not finite or explodes is refused (models.gates.disbelief).
         """
         spec = self.spec
         mean = np.full((history.n_series, spec.horizon), np.nan)
@@ -233,20 +245,17 @@ class FittedArima(FittedForecaster):
             if row is None:
                 reasons[i] = NOT_SEEN
                 continue
-            notes[i], reasons[i] = str(self.arrays["note"][row]), str(self.arrays["reason"][row])
-            if not reasons[i]:
-                used = history.series(i)[-self.recipe.max_history :]
+            notes[i], reason = str(self.arrays["note"][row]), str(self.arrays["reason"][row])
+            used = history.series(i)[-self.recipe.max_history :]
+            if not reason:
                 try:
                     mean[i], spread = self._one(row, used, history.end)
+                    quantiles[i] = mean[i][:, None] + spread[:, None] * ndtri(np.array(spec.levels))[None, :]
+                    reason = disbelief(mean[i], used)
                 except Exception as error:  # noqa: BLE001 - one series' failure in the library is its reason
-                    reasons[i] = f"{type(error).__name__}: {error}"
-                    continue
-                quantiles[i] = mean[i][:, None] + spread[:, None] * ndtri(np.array(spec.levels))[None, :]
-                largest = float(np.abs(used).max())
-                if np.isfinite(mean[i]).all() and np.abs(mean[i]).max() > EXPLODED * largest:
-                    reasons[i] = f"exploding forecast: {np.abs(mean[i]).max():.3g}, largest demand was {largest:.3g}"
-            if not reasons[i]:
-                del reasons[i]
+                    reason = f"{type(error).__name__}: {error}"
+            if reason:
+                reasons[i] = reason
         return Forecast.build(history, spec, self.kind, mean, quantiles, reasons=reasons, notes=notes)
 
     def _one(self, row: int, used: Floats, end: int) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from demand.panel import Floats, Ints, Panel
 from demand.settings import STRICT, build
 from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.files import read_card, write_card
+from models.gates import both
 from models.intervals import (
     SPREAD_NOTE,
     demand_quantiles,
@@ -203,7 +204,7 @@ class FittedBaseline(FittedForecaster):
         if recipe.point_is_median:
             quantiles = keep_median(point, quantiles, spec.levels)
         notes = recipe.notes(part.lengths, season)
-        notes |= {int(i): _both(notes.get(int(i), ""), SPREAD_NOTE) for i in np.flatnonzero(unseen & ~sparse)}
+        notes |= {int(i): both(notes.get(int(i), ""), SPREAD_NOTE) for i in np.flatnonzero(unseen & ~sparse)}
         return Forecast.build(part, spec, self.kind, point, quantiles, notes=notes)
 
     def _forecast_mean(self, history: Panel) -> Forecast:
@@ -228,10 +229,6 @@ class FittedBaseline(FittedForecaster):
         card = read_card(folder)
         recipe = build(RULES[card["kind"]], card["recipe"], card["kind"])
         return cls(recipe, ForecastSpec(card["spec"]["horizon"], tuple(card["spec"]["levels"])), card["season"])
-
-
-def _both(first: str, second: str) -> str:
-    return f"{first}; {second}" if first else second
 
 
 def _empty(history: Panel, spec: ForecastSpec, kind: str) -> Forecast:

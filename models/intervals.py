@@ -15,7 +15,7 @@ from demand.panel import Floats, Ints, Panel
 
 HALF_TRUST = 10  # errors at which the empirical quantile and the Student-t one weigh the same
 INTERMITTENT = 0.4  # from this share of periods without demand on, quantiles are those of demand itself
-SPREAD_NOTE = "one period of history: the spread is assumed to be as large as the level"
+SPREAD_NOTE = "no error of the past to learn from: the spread is assumed to be as large as the level"
 
 
 def recent_periods(season: int, horizon: int) -> int:
@@ -132,6 +132,18 @@ def keep_median(point: Floats, quantiles: Floats, levels: Sequence[float]) -> Fl
     return np.where(at < 0.5, low, np.where(at > 0.5, np.maximum(quantiles, middle), middle))
 
 
+def sparse_quantiles(recent: Floats, mean: Floats, levels: Sequence[float]) -> Floats:
+    """Quantiles of sparse demand [n, Q] from its newest periods `recent` [n, K] and its forecast mean [n].
+
+    Two readings: the newest periods as they were, and a mixture (chance of demand in them, sizes scaled to the mean).
+    The lower of the two is taken: on five public data sets it scored and covered better than either, or their average.
+    """
+    known = np.isfinite(recent)
+    chance = ((recent > 0).sum(axis=1) + 0.5) / (known.sum(axis=1) + 1)
+    mixed = mixture_quantiles(recent, chance, np.maximum(mean, 0.0) / chance, levels)
+    return np.minimum(mixed, shrunk_quantiles(recent, levels, only_above=True))
+
+
 def is_intermittent(recent: Floats) -> NDArray[np.bool_]:
     """Which series [N] had no demand in at least the share INTERMITTENT of their known recent periods [N, K]."""
     known = np.isfinite(recent)
@@ -142,7 +154,8 @@ def is_intermittent(recent: Floats) -> NDArray[np.bool_]:
 def mixture_quantiles(recent: Floats, chance: Floats, size: Floats, levels: Sequence[float]) -> Floats:
     """Quantiles of demand that is 0 with probability 1 - chance [n], else a size with mean `size` [n] -> [n, Q].
 
-    Sizes are spread as the positive values of `recent` [n, K], scaled to that mean; without any they equal it.
+    As the Teunter-Syntetos-Babai model reads demand. Sizes are spread as the positive values of `recent` [n, K], scaled
+    to that mean; without any they equal it.
     """
     sizes = np.where(recent > 0, recent, np.nan)
     known = np.isfinite(sizes)

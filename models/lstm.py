@@ -72,13 +72,14 @@ class Lstm(Forecaster):
     reduce_lr_patience: Count = 5
     validation_freq: Count = 1
     shuffle: bool = True
-    steps_per_epoch: Count = 6
+    steps_per_epoch: Count = 8
     windows_per_series: Count = 2
     features: tuple[str, ...] = FEATURES
     validation_split: Share = 0.2
 
     kind: ClassVar[str] = "lstm"
     pools_series: ClassVar[bool] = True
+    refit_often: ClassVar[bool] = False  # a fit is minutes, and what it learned of the fleet lasts
     training_params: ClassVar[frozenset[str]] = frozenset(
         {
             "epochs", "batch_size", "learning_rate", "optimizer", "loss", "metrics", "early_stopping_patience",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from demand.errors import FitError
+from demand.errors import FitError, VersionUnreadable
 from demand.settings import STRICT
 from models.lstm_windows import Array32, Windows
 
@@ -145,13 +145,12 @@ def weights_of(network: Any) -> Weights:
 
 
 def with_weights(network: Any, weights: Weights) -> Any:
-    """The same network, holding `weights`. Raises FitError where they do not fit its shape."""
+    """The same network, holding `weights`. Raises VersionUnreadable where they do not fit its shape."""
     variables = network.trainable_weights
-    fits = len(weights) == len(variables) and all(
-        tuple(weights[f"w{i:02d}"].shape) == tuple(v.shape) for i, v in enumerate(variables) if f"w{i:02d}" in weights
-    )
-    if not fits or set(weights) != {f"w{i:02d}" for i in range(len(variables))}:
-        raise FitError("the stored weights do not fit the network", found=len(weights), expected=len(variables))
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    expected = {f"w{i:02d}": tuple(variable.shape) for i, variable in enumerate(variables)}
+    if found != expected:
+        raise VersionUnreadable("the stored weights do not fit the network", found=found, expected=expected)
     for i, variable in enumerate(variables):
         variable.assign(weights[f"w{i:02d}"])
     return network

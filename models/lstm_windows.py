@@ -228,10 +228,10 @@ class WindowSource:
         last = seen[:, -1:]
         ahead = np.where(np.isfinite(ahead), ahead, last)
         usable = np.isfinite(mean) & (mean > 0)
-        changes = [
+        seen, ahead = (
             np.where(usable & np.isfinite(part), part / np.where(usable, mean, 1.0) - 1, 0.0) for part in (seen, ahead)
-        ]
-        return np.clip(changes[0], -_LARGEST, _LARGEST), np.clip(changes[1], -_LARGEST, _LARGEST)
+        )
+        return np.clip(seen, -_LARGEST, _LARGEST), np.clip(ahead, -_LARGEST, _LARGEST)
 
 
 def _mean(values: Floats) -> Floats:

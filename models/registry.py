@@ -118,6 +118,12 @@ class Registry:
             file.flush()
             os.fsync(file.fileno())
 
+    def releases_in_history(self) -> set[int]:
+        """Numbers of the releases that history.jsonl speaks of."""
+        path = self.root / "history.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return {entry["release"] for entry in map(json.loads, lines) if "release" in entry}
+
     def keep_only_newest(self) -> None:
         """`model_versioning=false`: every release but the champion and the newest is removed."""
         keep = {self.newest(), self.alias("champion")}

@@ -50,11 +50,15 @@ class Release:
 
     @classmethod
     def open(cls, path: Path, number: int) -> Release:
-        """Raises VersionUnreadable when a file is missing, added or changed, or of another format, before it is parsed."""
+        """Raises VersionUnreadable when a file is missing, added, changed or of another format, before it is parsed."""
         manifest = read_json(path / MANIFEST)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise VersionUnreadable("the release has another format", release=number, expected=FORMAT)
-        files = manifest["files"]
+        files = manifest.get("files")
+        if not isinstance(files, dict) or not all(
+            isinstance(fact, dict) and {"bytes", "sha256"} <= fact.keys() for fact in files.values()
+        ):
+            raise VersionUnreadable("the manifest does not say what the files are", release=number)
         found = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
         odd = sorted(found ^ {*files, MANIFEST})
         if odd:

@@ -14,13 +14,15 @@ from demand.panel import Floats, Ints, Panel, Strings
 from demand.settings import STRICT, build
 from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.files import read_arrays, read_card, write_arrays, write_card
+from models.gates import NOT_SEEN
 from models.holt_winters import SEASONS, candidates
 from models.intervals import (
     SPREAD_NOTE,
     anchor_steps,
     error_quantiles,
+    keep_median,
     mixture_quantiles,
-    shrunk_quantiles,
+    sparse_quantiles,
 )
 from models.smoothing_search import (
     Group,
@@ -34,7 +36,7 @@ from models.smoothing_search import (
 )
 
 ARRAYS = "arrays.npz"
-NOT_SEEN = "the series was not seen in the fit"
+REGULAR = 0.05  # below this share of periods without demand the point is the median
 
 
 @settings(frozen=True, config=STRICT)
@@ -165,8 +167,15 @@ class FittedSmoothing(FittedForecaster):
         none = np.empty(0, dtype=np.int64)
         point, _ = holt_winters_replay(group, parameters, chosen, weight, self.season, spec.horizon, none)
         if group.intermittent:
-            return point, np.broadcast_to(shrunk_quantiles(group.recent, spec.levels, True)[:, None, :], shape)
-        return point, point[:, :, None] + self.arrays["spread"][fitted]
+            found = sparse_quantiles(group.recent, np.maximum(point, 0.0).mean(axis=1), spec.levels)
+            return point, np.broadcast_to(found[:, None, :], shape)
+        quantiles = point[:, :, None] + self.arrays["spread"][fitted]
+        if group.seasonal:
+            # long and without gaps: errors centre on the point, and their median would add only noise
+            known, silent = np.isfinite(group.recent).sum(axis=1), (group.recent <= 0).sum(axis=1)
+            regular = silent < REGULAR * known
+            quantiles[regular] = keep_median(point[regular], quantiles[regular], spec.levels)
+        return point, quantiles
 
     def _notes(self, known: np.ndarray[Any, Any]) -> dict[int, str]:
         if isinstance(self.recipe, Tsb):

@@ -38,8 +38,8 @@ class XGBoost(Forecaster):
     """The recipe, with the configuration's names and XGBoost's own meanings; see conf/model/xgboost.yaml.
 
     base_score: where boosting starts; 0.5 is the mean of the training labels. n_jobs: -1 = every thread the context
-    allows. scale_pos_weight other than 1 is refused: it weighs classes, and demand has none. eval_metric: the last one
-    decides early stopping. features, validation_split: as in ModelConfig.
+    allows. scale_pos_weight other than 1 is refused: it weighs classes, and demand has none. eval_metric: the first one
+    decides early stopping (the mean wants rmse), all are in the card. features, validation_split: as in ModelConfig.
     """
 
     n_estimators: Count = 200
@@ -71,6 +71,7 @@ class XGBoost(Forecaster):
 
     kind: ClassVar[str] = "xgboost"
     pools_series: ClassVar[bool] = True
+    refit_often: ClassVar[bool] = False  # features move with the origin; the trees last
     training_params: ClassVar[frozenset[str]] = frozenset({"eval_metric", "early_stopping_rounds", "verbose"})
 
     def __post_init__(self) -> None:
@@ -104,14 +105,14 @@ class XGBoost(Forecaster):
         """Numeric threads of a fit: never more than the context allows."""
         return context.threads if self.n_jobs == -1 else min(self.n_jobs, context.threads)
 
-    def booster_params(self, threads: int, seed: int) -> dict[str, Any]:
+    def booster_params(self, threads: int, seed: int, bins: int) -> dict[str, Any]:
         """What is handed to the library, without the objective."""
         same = (
             "max_depth", "learning_rate", "booster", "gamma", "min_child_weight", "max_delta_step", "subsample",
             "colsample_bytree", "colsample_bylevel", "colsample_bynode", "reg_alpha", "reg_lambda",
         )  # fmt: skip
         own = {name: getattr(self, name) for name in same}
-        return own | {"nthread": threads, "seed": seed, "tree_method": "hist", "max_bin": 256, "verbosity": 0}
+        return own | {"nthread": threads, "seed": seed, "tree_method": "hist", "max_bin": bins, "verbosity": 0}
 
 
 class FittedXGBoost(FittedForecaster):

@@ -37,6 +37,9 @@ class AnchorTerms:
     has_year: Flags
     sparse: Flags
 
+    def take(self, rows: Ints) -> AnchorTerms:
+        return AnchorTerms(self.terms[rows], self.has_year[rows], self.sparse[rows])
+
 
 def anchor_terms(view: OriginView, spans: Spans, row: Ints, step: Ints) -> AnchorTerms:
     """The terms of (series, step) rows of a view: row, step [R].
@@ -110,10 +113,10 @@ def least_absolute(terms: Floats, target: Floats) -> Floats:
     ridge = 1e-4 * len(terms) * np.eye(terms.shape[1])
     weights = np.ones(len(terms))
     spread = max(float(np.abs(target).mean()), 1e-9)
-    found = np.zeros(terms.shape[1])
+    found: Floats = np.zeros(terms.shape[1])
     for _ in range(ROUNDS):
         weighted = terms * weights[:, None]
-        found = np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ target)
+        found = np.asarray(np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ target), dtype=np.float64)
         weights = spread / np.maximum(np.abs(target - terms @ found), 1e-3 * spread)
         weights /= weights.mean()
     return found

@@ -70,7 +70,7 @@ def train(
     patience: int = 0,
     verbose: bool = False,
 ) -> Trained:
-    """Boosts `rounds` rounds, or until the last metric has not improved for `patience` rounds on `validation`.
+    """Boosts `rounds` rounds, or until the first metric has not improved for `patience` rounds on `validation`.
 
     At `share` of the deadline it stops and keeps what it has (at least one round).
     """
@@ -92,12 +92,17 @@ def train(
             validation.x, validation.label, weight=validation.weight, nthread=threads, max_bin=bins, ref=matrix
         )
         watched = [(held, "validation")]
+    callbacks: list[Any] = [clock]
+    if watched and patience:
+        metric = params["eval_metric"]
+        callbacks.append(
+            xgb.callback.EarlyStopping(rounds=patience, metric_name=metric if isinstance(metric, str) else metric[0])
+        )
     booster = xgb.train(
-        dict(params), matrix, rounds, evals=watched, evals_result=log, callbacks=[clock], verbose_eval=verbose,
-        early_stopping_rounds=patience if validation is not None and patience else None,
-    )  # fmt: skip
+        dict(params), matrix, rounds, evals=watched, evals_result=log, callbacks=callbacks, verbose_eval=verbose
+    )
     kept = booster.num_boosted_rounds()
-    if validation is not None and patience:
+    if watched and patience:
         kept = booster.best_iteration + 1
         booster = booster[:kept]
     scores = {metric: values[kept - 1] for metric, values in log.get("validation", {}).items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demand.errors import FitError
 from demand.panel import Floats, Ints, Panel
 from features.build import FeatureRecipe, Matrix, picked
 from features.view import OriginView
 from models.base import FitContext
-from models.xgboost_anchor import Anchor, AnchorTerms, anchor_terms
+from models.xgboost_anchor import AnchorTerms, anchor_terms
 
 ROWS = 120_000  # rows of the point booster; more origins help, more rows of the same origin hardly do
 ORIGINS = 60
@@ -59,14 +60,31 @@ def gather(history: Panel, recipe: FeatureRecipe, horizon: int, context: FitCont
                 terms.sparse, view.series[row], np.full(len(row), view.origin), step,
             )
         )  # fmt: skip
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    order = np.lexsort((columns[8], columns[6], columns[7]))
-    x, y, scale, terms_, has_year, sparse, series, origin, step = (column[order] for column in columns)
-    if not len(y):
+    if not sum(len(part[1]) for part in parts):
         raise FitError("Insufficient data", expected="a series with demand", found="no demand at any origin")
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    x, y, scale, terms_, has_year, sparse, series, origin, step = columns
+    learned = AnchorTerms(terms_, has_year, sparse)
+    usable = np.flatnonzero(comparable(learned, origin, int(history.start.min()), recipe.plan.spans.year))
+    order = usable[np.lexsort((step[usable], series[usable], origin[usable]))]
     return TrainingRows(
-        x, y, scale, AnchorTerms(terms_, has_year, sparse), series, origin, step, available, int(origins[0])
-    )
+        x[order], y[order], scale[order], learned.take(order), series[order], origin[order], step[order],
+        available, int(origins[0]),
+    )  # fmt: skip
+
+
+def comparable(terms: AnchorTerms, origin: Ints, first: int, year: int) -> NDArray[np.bool_]:
+    """Rows [R] that mean the same to the anchor as rows to be forecast do.
+
+    Within the panel's first year no series knows its last year, so peaks that the anchor will carry later are left to
+    the trees there, and would be counted twice. Where most later rows have regular demand and know their last year, the
+    first year only serves as history, provided that half of the rows are later. (Its sparse rows go too: alone, they
+    would teach the trees their dates.)
+    """
+    later = origin >= first + year
+    if later.mean() < 0.5 or (terms.has_year & ~terms.sparse)[later].mean() < 0.5:
+        return np.ones(len(origin), dtype=bool)
+    return np.asarray(later)
 
 
 def plan_origins(history: Panel, recipe: FeatureRecipe, horizon: int, max_rows: int) -> tuple[Ints, int]:
@@ -107,6 +125,3 @@ class _Sampler:
         shift = random.random(len(chosen))[:, None]
         step = 1 + np.floor((shift + np.arange(each)) / each * steps).astype(np.int64)
         return np.repeat(chosen, each), np.minimum(step, steps).ravel()
-
-
-__all__ = ["Anchor", "TrainingRows", "gather", "plan_origins"]

@@ -15,7 +15,7 @@ from demand.panel import Floats, Panel
 os.environ.setdefault("MPLBACKEND", "Agg")  # read by matplotlib when a test first imports it; needs no display
 
 # Derandomised: the same examples on every run, so that a red test stays red until the code changes.
-hypothesis.settings.register_profile("house", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.register_profile("house", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("house")
 
 DAYS = 200

@@ -14,7 +14,6 @@ from demand.outliers import OutlierSettings, cap, flag, limits
 from demand.panel import Floats, Panel
 from tests.strategies import panels
 
-
 METHODS = ["iqr", "zscore", pytest.param("isolation_forest", marks=pytest.mark.slow)]  # scikit-learn is slow to import
 
 

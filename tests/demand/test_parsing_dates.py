@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from demand.dates import DATE_FORMATS, ParsedDates, parse_dates, read_dates
 from demand.errors import CalendarError, SettingsError
 
 
-def parsed(cells: list[str | None], date_format: str | None = None, preferred: str | None = None) -> ParsedDates:
+def parsed(cells: Sequence[str | None], date_format: str | None = None, preferred: str | None = None) -> ParsedDates:
     return parse_dates(pa.chunked_array([pa.array(cells, pa.string())]), "when", date_format, preferred)
 
 

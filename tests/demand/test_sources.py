@@ -16,6 +16,7 @@ import pytest
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
 from demand.errors import SchemaError, SettingsError, StorageError
+from demand.formats import recognise
 from demand.ingest import Ingested, ingest
 from demand.settings import build
 from demand.sources import SourceSettings, read_source, without_secrets
@@ -35,7 +36,7 @@ def frame() -> pd.DataFrame:
 
 # ---- formats -------------------------------------------------------------------------------------------------------
 
-VARIANTS = {
+VARIANTS: dict[str, str | bytes] = {
     "plain": HEADER + ROWS,
     "mark_crlf": "\ufeff" + (HEADER + ROWS).replace("\n", "\r\n"),
     "cr": (HEADER + ROWS).replace("\n", "\r"),
@@ -64,7 +65,8 @@ def test_when_the_same_rows_are_written_differently_then_the_panel_is_the_same(t
 @pytest.mark.parametrize("kind", ["parquet", "excel", "json", "json_lines", "wrapped_json", "utf-16", "latin-1"])
 def test_when_the_same_rows_are_in_another_format_then_the_panel_is_the_same(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "sales.csv"  # the name says nothing: the content decides
-    table, settings = frame(), {}
+    table = frame()
+    settings: dict[str, Any] = {}
     if kind == "parquet":
         table.to_parquet(path)
     elif kind == "excel":
@@ -120,18 +122,15 @@ def test_when_a_file_is_read_then_its_hash_is_that_of_its_bytes(tmp_path: Path) 
 def test_when_the_file_grows_while_it_is_read_then_what_was_hashed_is_what_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import demand.sources as sources
-
     path = tmp_path / "sales.csv"
     path.write_text(HEADER + ROWS)
-    whole = sources.recognise
 
     def growing(data: bytes, name: str) -> Any:
         with path.open("a") as file:
             file.write("2024-01-28,A,1000\n")
-        return whole(data, name)
+        return recognise(data, name)
 
-    monkeypatch.setattr(sources, "recognise", growing)
+    monkeypatch.setattr("demand.sources.recognise", growing)
     found = from_path(path)
     assert found.panel.y.sum() == TOTAL
     assert found.report.data_hash == hashlib.sha256((HEADER + ROWS).encode()).hexdigest()
@@ -255,7 +254,7 @@ def test_when_an_address_holds_a_password_then_it_is_never_shown() -> None:
 
 
 @pytest.mark.parametrize("how", [{"table": "sales"}, {"query": "select * from sales where Qty is not null"}])
-def test_when_the_source_is_a_database_then_a_table_or_a_query_is_read(tmp_path: Path, how: dict[str, str]) -> None:
+def test_when_the_source_is_a_database_then_a_table_or_a_query_is_read(tmp_path: Path, how: dict[str, Any]) -> None:
     with sqlite3.connect(tmp_path / "erp.db") as connection:
         frame().to_sql("sales", connection, index=False)
     connection.close()

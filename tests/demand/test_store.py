@@ -289,3 +289,9 @@ def test_when_the_format_is_of_another_version_then_it_is_refused(small_panel, t
     (tmp_path / MANIFEST).write_text(json.dumps({"panel": facts, "sha256": _seal(facts)}))
     with pytest.raises(StorageError, match=r"unknown format.*found=99"):
         read_panel(tmp_path)
+
+
+def test_when_the_folder_cannot_be_made_then_the_error_is_ours(small_panel, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_panel(small_panel, tmp_path / "file")

@@ -72,8 +72,11 @@ def test_when_the_span_holds_no_whole_period_then_the_error_says_so():
 
 
 def test_when_the_seed_is_the_same_then_so_is_every_number_and_another_seed_differs():
-    assert panel_hash(fleet_panel(SMALL)) == panel_hash(fleet_panel(SMALL))
-    assert panel_hash(fleet_panel(SMALL)) != panel_hash(fleet_panel(replace(SMALL, seed=43)))
+    one, again, other = fleet_panel(SMALL), fleet_panel(SMALL), fleet_panel(replace(SMALL, seed=43))
+    assert panel_hash(one) == panel_hash(again)
+    assert one.static["demand_class"].tolist() != other.static["demand_class"].tolist()
+    control, other_control = (fleet_panel(replace(SMALL, kind="control", seed=seed)) for seed in (42, 43))
+    assert control.y.tolist() != other_control.y.tolist()  # of equal shape: no style starts late
 
 
 @pytest.mark.parametrize("kind", ["fleet", "control"])

@@ -57,7 +57,13 @@ def from_arrays(actual, mean, quantiles=None, model="xgboost", scale=1.0, scale_
     history = panel_of({name: [1.0] for name in names}, cutoff)
     each = lambda value: np.broadcast_to(np.asarray(value, dtype=float), (n,)).copy()  # noqa: E731
     return FoldResult(
-        model, Fold(cutoff, h), forecast_of(history, mean, quantiles, model), actual, each(scale), each(scale_sq), each(last)
+        model,
+        Fold(cutoff, h),
+        forecast_of(history, mean, quantiles, model),
+        actual,
+        each(scale),
+        each(scale_sq),
+        each(last),
     )
 
 
@@ -118,7 +124,7 @@ def report_data(panel=None, horizon=7, names=None, **changes):
         "weights": pd.DataFrame({"unique_id": panel.ids, "xgboost": 0.7, "seasonal_naive": 0.3}),
         "recommendations": recommendations(board, paired_test(results["xgboost"], results["seasonal_naive"])),
         "cleaning": {"source": "sales.csv", "rows_in": 1540, "used": 1500, "merged": 32, "quality_score": 91.0,
-                     "left_out": {"unreadable quantity": 8}, "mapping": {"quantity": "Yds_ordered", "date": "Invoice Date"}},
+                     "left_out": {"unreadable quantity": 8}, "mapping": {"quantity": "Yds_ordered", "date": "Day"}},
         "failures": {"prophet": "the library is not installed"},
         "timings": {"data": 1.2, "race": 40.5}, "settings": {"horizon": horizon, "season": 7},
         "provenance": {"data hash": "9c1d", "seed": 42, "python": "3.11"},

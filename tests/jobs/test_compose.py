@@ -60,14 +60,14 @@ def test_when_keys_are_set_then_hydras_grammar_is_understood_and_no_folder_is_to
     monkeypatch.chdir(tmp_path)
     settings = compose.load(
         "train",
-        ["only=[arima,xgboost]", "folds=holdout", "cross_validation_folds=1",
+        ["only=[arima,xgboost]", "cluster=auto", "cross_validation_folds=1",
          "models.arima.hyperparameters.p=1", "models.arima.training_params.max_history=90",
-         "~models.lstm", "cluster=auto",
+         "~models.lstm",
          "cleaning.unit_table={KG: 2.2}", "columns.style=Style #", "columns.date=Invoice Date", "experiment=smoke",
          "source.path=postgresql://u:p@h/db?x=1", "folds.inner=0"],
     )  # fmt: skip
     assert settings.only == ("arima", "xgboost")
-    assert (settings.folds.mode, settings.folds.inner) == ("holdout", 0)
+    assert (settings.folds.n, settings.folds.inner) == (1, 0)
     assert settings.models["arima"].hyperparameters["p"] == 1
     assert settings.models["arima"].training_params["max_history"] == 90  # in no file, but known to the recipe
     assert "lstm" not in settings.models
@@ -84,6 +84,7 @@ def test_when_keys_are_set_then_hydras_grammar_is_understood_and_no_folder_is_to
         (["hoziron=3"], "Did you mean horizon?"),
         (["~foldz"], "Did you mean folds?"),
         (["models.xgbost.hyperparameters.max_depth=3", "models.arima.hyperparameters.pp=3"], "did you mean 'xgboost'"),
+        (["folds=holdout"], "mode is not available yet"),
         (["experiment=smok"], "nearest='smoke'"),
         (["+experiment=smoke"], "Leave out the"),
         (["due_on=2025-09-15"], "jobs.config"),
@@ -286,3 +287,8 @@ def test_when_a_file_is_edited_then_a_new_process_sees_it(own):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
         seen.append(yaml.safe_load(done.stdout)["xgboost"]["hyperparameters"]["max_depth"])
     assert seen == [6, 3]
+
+
+def test_when_storage_is_a_folder_then_it_is_the_root() -> None:
+    assert compose.load("config", ["storage=some/place"]).storage.root == "some/place"
+    assert compose.load("config", ["storage=default"]).storage.root == "storage"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 
 from demand import errors
 from demand.errors import DemandError, SettingsError
 from jobs import compose, entry
+from jobs.own_folder import CONF
 
 
 @pytest.fixture
@@ -112,3 +116,16 @@ def test_when_help_is_asked_then_the_job_does_not_run(monkeypatch, capsys):
     monkeypatch.setattr(compose, "help_text", lambda job: f"help of {job}")
     assert entry.exit_code("ingest", body_raising(AssertionError()), ["horizon=3", "--help"]) == 0
     assert capsys.readouterr().out == "help of ingest\n"
+
+
+@pytest.mark.slow
+def test_when_the_reader_of_the_output_goes_away_then_the_job_ends_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "jobs.config", f"storage.root={tmp_path}"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, cwd=CONF.parent, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "The reader of the output has gone.\n")
+    assert (tmp_path / "config.json").is_file()

@@ -19,7 +19,7 @@ from models.base import FitContext, ForecastSpec
 from models.catalog import load_fitted
 from models.config import ModelConfig
 from models.lstm import WEIGHTS, FittedLstm, Lstm
-from models.lstm_training import METRICS, Pool, Split, TrainingSettings
+from models.lstm_training import METRICS, Pool, Split, Trainer, TrainingSettings
 
 HORIZON = 7
 SPEC = ForecastSpec(HORIZON)
@@ -233,6 +233,15 @@ def test_when_a_stored_file_is_changed_then_refused(fitted, tmp_path):
 
 
 @pytest.mark.deep
+def test_when_the_weights_are_of_another_shape_then_refused(fitted):
+    fewer = {name: value for name, value in fitted.weights.items() if name != "w00"}
+    broken = pickle.loads(pickle.dumps(fitted))
+    broken.weights = fewer
+    with pytest.raises(VersionUnreadable, match="do not fit"):
+        broken.forecast(weekly())
+
+
+@pytest.mark.deep
 def test_when_shipped_to_a_worker_then_same_bytes(fitted):
     before = fitted.forecast(weekly())
     assert same(pickle.loads(pickle.dumps(fitted)).forecast(weekly()), before)
@@ -301,18 +310,20 @@ def test_when_a_parameter_changes_then_the_forecast_changes(fitted, changes):
 
 
 @pytest.mark.deep
-def test_when_patience_or_frequency_change_then_the_training_stops_or_slows_elsewhere():
-    # A rate this high makes validation worse from the first epochs on.
-    wild = replace(TINY, learning_rate=0.5, epochs=8, early_stopping_patience=2, reduce_lr_patience=100)
-    panel = weekly()
-    early = wild.fit(panel, SPEC, CONTEXT).facts
-    assert early["stopped_by"] == "early_stopping"
-    patient = replace(wild, early_stopping_patience=100).fit(panel, SPEC, CONTEXT).facts
-    assert patient["stopped_by"] == "epochs"
-    slowing = replace(wild, early_stopping_patience=100, reduce_lr_patience=1).fit(panel, SPEC, CONTEXT).facts
-    assert slowing["learning_rate"] < patient["learning_rate"] == pytest.approx(0.5)
-    rare = replace(wild, early_stopping_patience=100, validation_freq=4).fit(panel, SPEC, CONTEXT).facts
-    assert rare["best"]["epoch"] in (4, 8)
+def test_when_validation_gets_worse_then_patience_rate_and_frequency_act_as_configured(monkeypatch):
+    def facts(**changes):
+        losses = iter([3.0, 1.0, *np.arange(2.0, 20.0)])  # the second validation is the best
+        monkeypatch.setattr(Trainer, "_score", lambda self, windows, target: {"loss": next(losses)})
+        recipe = replace(TINY, epochs=8, steps_per_epoch=1, early_stopping_patience=3, **changes)
+        return recipe.fit(weekly(), SPEC, CONTEXT).facts
+
+    usual = facts(reduce_lr_patience=100)
+    assert (usual["stopped_by"], usual["best"]["epoch"]) == ("early_stopping", 2)
+    assert usual["steps"] == 5 + usual["refit_epochs"]
+    assert usual["learning_rate"] == pytest.approx(0.001)
+    assert facts(reduce_lr_patience=1)["learning_rate"] == pytest.approx(0.001 / 2**3)
+    rare = facts(validation_freq=3)
+    assert (rare["stopped_by"], rare["best"]["epoch"]) == ("epochs", 6)
 
 
 @pytest.mark.deep

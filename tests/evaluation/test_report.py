@@ -1,0 +1,157 @@
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.report import ReportData, script_json, write_report
+from tests.evaluation.made import level_forecast, panel_of, report_data, sparse_panel
+
+HOSTILE = "</script><script>document.title='owned'</script>"
+
+
+def page_of(tmp_path, data):
+    path = tmp_path / "report.html"
+    write_report(path, data)
+    return path.read_text(encoding="utf-8")
+
+
+def payload_of(page):
+    return json.loads(re.search(r'id="payload">(.*?)</script>', page, re.S).group(1))
+
+
+def without_plotly(page):
+    from plotly.offline import get_plotlyjs
+
+    return page.replace(get_plotlyjs(), "")
+
+
+def test_when_a_report_is_written_then_every_part_is_there_and_every_style_accounted_for(tmp_path):
+    page = page_of(tmp_path, report_data())
+    for name in ("summary", "styles", "models", "accuracy", "targets", "outcomes", "data", "made"):
+        assert f'<section id="{name}"' in page
+    assert "13 styles came in: 11 ok + 1 fell back + 1 rejected." in page
+    assert "1,540 rows in = 1,500 used + 32 merged + 8 left out." in page
+    assert "does not beat mean beyond chance" in page
+    assert "prophet failed: the library is not installed" in page
+
+
+def test_when_the_page_is_opened_offline_then_it_asks_for_nothing(tmp_path):
+    page = without_plotly(page_of(tmp_path, report_data()))
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert "https://" not in page
+    assert "http://" not in page
+    assert "default-src 'none'" in page
+
+
+def test_when_a_style_is_called_like_a_script_then_it_is_only_text_in_html_and_json(tmp_path):
+    panel = panel_of(
+        {HOSTILE: np.arange(90.0), "<img src=x onerror=alert(1)>": np.ones(90), "A&B": np.arange(90.0) % 7}
+    )
+    page = page_of(tmp_path, report_data(panel))
+    outside = without_plotly(page)
+    assert HOSTILE not in outside
+    assert "<script>document" not in outside
+    assert "<img src=x" not in outside
+    assert "&lt;img src=x onerror=alert(1)&gt;" in outside
+    assert HOSTILE in [style["id"] for style in payload_of(page)["explorer"]["styles"]]
+
+
+def test_when_text_goes_into_a_script_element_then_it_cannot_close_it_and_reads_back_unchanged():
+    value = {"id": HOSTILE + "<!--\u2028&"}
+    text = script_json(value)
+    assert "<" not in text
+    assert json.loads(text) == value
+    with pytest.raises(ValueError, match="JSON"):
+        script_json({"x": float("nan")})
+
+
+@pytest.mark.slow
+def test_when_there_are_150_styles_then_the_file_is_below_eight_megabytes(tmp_path):
+    rng = np.random.default_rng(1)
+    panel = panel_of({f"S{i:03d}": rng.poisson(9, 400).astype(float) for i in range(150)})
+    data = report_data(panel, horizon=30)
+    write_report(tmp_path / "report.html", data)
+    assert (tmp_path / "report.html").stat().st_size < 8e6
+
+
+def test_when_the_chart_holds_too_many_styles_then_the_page_says_how_many_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation.report_charts.MAX_NUMBERS", 300)
+    monkeypatch.setattr("evaluation.report.MAX_STYLES", 5)
+    page = page_of(tmp_path, report_data())
+    n = len(payload_of(page)["explorer"]["styles"])
+    assert 0 < n < 12
+    assert f"{12 - n} smaller styles are left out" in page
+    assert "8 of 13 styles are not listed here" in page
+    table = page[page.index('id="t-outcomes"') :]
+    assert table.index("GONE-1") < table.index("S001") < table.index("S000")  # what needs attention comes first
+
+
+def test_when_numbers_are_drawn_then_they_are_the_forecasts_own(tmp_path):
+    data = report_data()
+    styles = {style["id"]: style for style in payload_of(page_of(tmp_path, data))["explorer"]["styles"]}
+    i = list(data.live.ids).index("S003")
+    np.testing.assert_allclose(styles["S003"]["m"], data.live.mean[i], rtol=1e-3)
+    np.testing.assert_allclose(styles["S003"]["lo"], data.live.quantile(0.1)[i], rtol=1e-3)
+    np.testing.assert_allclose(styles["S003"]["h"], data.history.series(3)[-len(styles["S003"]["h"]) :], rtol=1e-3)
+
+
+def test_when_a_member_forecasts_other_series_in_another_order_then_rows_are_matched_by_name(tmp_path):
+    data = report_data()
+    member = data.members["seasonal_naive"]
+    shuffled = member.take(np.arange(len(member.ids))[::-1][:8])
+    styles = {
+        s["id"]: s for s in payload_of(page_of(tmp_path, replace(data, members={"m": shuffled})))["explorer"]["styles"]
+    }
+    assert "m" not in styles["S000"]["x"]
+    np.testing.assert_allclose(styles["S009"]["x"]["m"], member.median[9], rtol=1e-3)
+
+
+def test_when_nothing_is_known_then_every_empty_part_says_so(tmp_path):
+    full = report_data()
+    empty = pd.DataFrame({"unique_id": [], "status": [], "cause": [], "made_by": []}, dtype=object)
+    data = ReportData("R", "now", full.board, empty, "xgboost", "xgboost", full.history)
+    page = page_of(tmp_path, data)
+    for text in (
+        "made no live forecast", "No errors by step", "No errors by level", "No targets were given", "No style came in",
+        "no account of how its data", "No provenance",
+    ):  # fmt: skip
+        assert text in page
+
+
+def test_when_everything_is_zero_then_the_page_has_dashes_and_no_nan(tmp_path):
+    panel = panel_of({f"S{i}": np.zeros(90) for i in range(4)})
+    page = without_plotly(page_of(tmp_path, report_data(panel)))
+    assert not re.search(r"\bnan\b|\bNaN\b|\binf\b|None", page)
+
+
+def test_when_a_style_was_never_scored_then_it_is_listed_without_invented_numbers(tmp_path):
+    data = report_data()
+    outcomes = data.outcomes.copy()
+    outcomes.loc[outcomes["unique_id"] == "S004", ["wape", "mae", "bias", "mase", "total_error"]] = np.nan
+    page = page_of(tmp_path, replace(data, outcomes=outcomes))
+    row = re.search(
+        r'<th scope="row" data-v="s004">S004</th>.*?</tr>', page[page.index('id="t-outcomes"') :], re.S
+    ).group()
+    assert row.count("–") >= 5
+
+
+def test_when_a_live_row_is_missing_then_its_chart_is_left_out(tmp_path):
+    data = report_data()
+    mean = level_forecast(data.history, 7)
+    mean[2] = np.nan
+    from tests.evaluation.made import forecast_of
+
+    page = page_of(tmp_path, replace(data, live=forecast_of(data.history, mean)))
+    assert "S002" not in [style["id"] for style in payload_of(page)["explorer"]["styles"]]
+    assert payload_of(page)["fleet"]["m"][0] == pytest.approx(np.nansum(mean[:, 0]), rel=1e-3)
+
+
+def test_when_the_fleet_is_sparse_then_unknown_history_is_a_gap_and_not_zero(tmp_path):
+    panel = sparse_panel(n=3)
+    y = panel.y.copy()
+    y[panel.periods == panel.end - 4] = np.nan
+    page = page_of(tmp_path, report_data(panel, history=replace(panel, y=y)))
+    assert payload_of(page)["fleet"]["h"][-5] is None

@@ -1,0 +1,159 @@
+"""From a judged run to a release: whole, promoted when not worse, made once however often the run is resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.fleet import compete
+from jobs.publish import _may_replace, commonest_reason, publish, registry_of
+from jobs.run_folder import RunFolder
+from jobs.tasks import read_forecasts
+from jobs.verdict import outcomes
+from models.files import write_json
+from tests.jobs.conftest import race_of
+from tests.jobs.stand_in import Level
+
+MANIFEST = {"job": "pipeline", "created": "2025-09-01T00:00:00Z", "data_hash": "d" * 64, "config_hash": "c" * 64,
+            "code_version": "abc", "seed": 42, "libraries": {"numpy": "2"}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, fleet_panel, smoke):
+    """(fleet, race, verdict, outcomes) of one run; its folder is copied, never written to."""
+    folder = tmp_path_factory.mktemp("made") / "r"
+    (folder / "batches").mkdir(parents=True)
+    write_json(folder / "manifest.json", MANIFEST)
+    (folder / "config.yaml").write_text("seed: 42\n")
+    kinds = ("zero", "mean", "seasonal_naive")
+    fleet = race_of(fleet_panel, smoke, Level(raises_on=("S007",)), kinds=kinds).fleet(folder)
+    race, verdict = compete(fleet)
+    return fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, smoke)
+
+
+@pytest.fixture
+def judged(made, tmp_path):
+    """The same run in a storage of its own."""
+    fleet, *rest = made
+    folder = tmp_path / "runs" / "r"
+    shutil.copytree(fleet.run.path, folder)
+    settings = replace(fleet.settings, storage=replace(fleet.settings.storage, root=str(tmp_path)))
+    return replace(fleet, run=RunFolder(folder), settings=settings), *rest
+
+
+def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(judged):
+    fleet, _race, verdict, _ = judged
+    assert publish(*judged) == (1, True)
+    registry = registry_of(fleet)
+    release = registry.open("champion")
+    assert release.number == 1
+    ((kind, served),) = read_forecasts(release.file("forecasts.parquet"))
+    assert kind == verdict.served
+    assert served.mean.tobytes() == verdict.live.mean.tobytes()
+    assert served.quantiles.tobytes() == verdict.live.quantiles.tobytes()
+    members = dict(read_forecasts(release.file("members.parquet")))
+    assert set(members) == set(verdict.live_members)
+    origins = {forecast.origin for _, forecast in read_forecasts(release.file("origins.parquet"))}
+    assert origins == {fold.cutoff for fold in (*fleet.origins.inner, *fleet.origins.scored)}
+    card = release.json("card.json")
+    assert card["horizon"] == 7
+    assert card["served"] == verdict.served
+    for name in ("data_hash", "config_hash", "code_version", "seed", "libraries"):
+        assert release.manifest[name] == MANIFEST[name]
+    entries = [json.loads(line) for line in (registry.root / "history.jsonl").read_text().splitlines()]
+    assert {entry["model_type"] for entry in entries} == set(verdict.live_members)
+    assert all(entry["release"] == 1 and entry["status"] == "success" for entry in entries)
+
+
+def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second_one(judged):
+    fleet, race, verdict, styles = judged
+    assert publish(fleet, race, verdict, styles)[0] == 1
+    registry = registry_of(fleet)
+    history = (registry.root / "history.jsonl").read_text()
+    resumed = replace(fleet, settings=replace(fleet.settings, resume="r"))
+    assert publish(resumed, race, verdict, styles) == (1, True)
+    assert registry.numbers() == [1]
+    assert (registry.root / "history.jsonl").read_text() == history
+    # Killed between the release and its promotion:
+    (registry.root / "aliases" / "champion.json").unlink()
+    assert publish(resumed, race, verdict, styles) == (1, True)
+    assert registry.alias("champion") == 1
+    assert (registry.root / "history.jsonl").read_text() == history
+
+
+def test_when_an_older_run_had_the_same_name_then_its_release_is_not_taken_for_this_one(judged):
+    fleet, race, verdict, styles = judged
+    publish(fleet, race, verdict, styles)
+    fleet.run.write_json("manifest.json", {**MANIFEST, "created": "2999-01-01T00:00:00Z"})
+    resumed = replace(fleet, settings=replace(fleet.settings, resume="r"))
+    assert publish(resumed, race, verdict, styles)[0] == 2
+
+
+def with_error(verdict, factor):
+    """The same verdict whose served model is `factor` times as far off."""
+    off = [
+        replace(r, forecast=replace(r.forecast, quantiles=r.forecast.quantiles * factor))
+        for r in verdict.results[verdict.served]
+    ]
+    results = {**verdict.results, verdict.served: off}
+    return replace(verdict, results=results)
+
+
+def test_when_a_later_release_is_clearly_worse_then_it_is_made_but_not_promoted(judged):
+    fleet, race, verdict, styles = judged
+    assert publish(fleet, race, verdict, styles) == (1, True)
+    assert publish(fleet, race, with_error(verdict, 6.0), styles) == (2, False)
+    registry = registry_of(fleet)
+    assert registry.alias("champion") == 1
+    assert registry.numbers() == [1, 2]
+    last = json.loads((registry.root / "history.jsonl").read_text().splitlines()[-1])
+    assert last["promotion"].startswith("held back: WAPE")
+    assert publish(fleet, race, verdict, styles) == (3, True)
+    assert (registry.alias("champion"), registry.alias("previous")) == (3, 1)
+
+
+def test_when_another_calendar_or_horizon_is_released_then_there_is_no_yardstick_and_it_is_promoted(judged):
+    fleet, race, verdict, styles = judged
+    registry = registry_of(fleet)
+    publish(fleet, race, verdict, styles)
+    weekly = replace(fleet, panel=replace(fleet.panel, freq="W-SUN"))
+    number, promoted = publish(weekly, race, with_error(verdict, 6.0), styles)
+    assert (number, promoted) == (2, True)
+    assert "another calendar" in _may_replace(registry, 1, 2)[1]
+
+
+def test_when_versions_are_not_kept_then_only_champion_and_newest_stay(judged):
+    fleet, race, verdict, styles = judged
+    lean = replace(fleet, settings=replace(fleet.settings, releases=replace(fleet.settings.releases,
+                                                                           model_versioning=False)))  # fmt: skip
+    for _ in range(3):
+        publish(lean, race, verdict, styles)
+    assert registry_of(fleet).numbers() == [3]
+    publish(lean, race, with_error(verdict, 6.0), styles)
+    assert registry_of(fleet).numbers() == [3, 4]
+
+
+def test_when_a_model_made_no_row_anywhere_then_its_history_says_failed_and_why(judged):
+    fleet, race, verdict, styles = judged
+    empty = {
+        cutoff: replace(f, made_by=np.full(len(f.ids), ""), reason=np.full(len(f.ids), "FitError: nothing"))
+        for cutoff, f in race.raw["arima"].items()
+    }
+    broken = replace(race, raw={**race.raw, "arima": empty})
+    publish(fleet, broken, verdict, styles)
+    entries = [json.loads(line) for line in (registry_of(fleet).root / "history.jsonl").read_text().splitlines()]
+    by_model = {entry["model_type"]: entry for entry in entries}
+    assert (by_model["arima"]["status"], by_model["arima"]["error"]) == ("failed", "FitError: nothing")
+    assert by_model["mean"]["status"] == "success"
+    assert commonest_reason(broken, "mean") == ""
+
+
+def test_when_there_is_no_live_forecast_then_nothing_is_released(judged):
+    fleet, race, verdict, styles = judged
+    with pytest.raises(ValueError, match="live origin"):
+        publish(fleet, race, replace(verdict, live=None), styles)
+    assert registry_of(fleet).numbers() == []

@@ -1,0 +1,308 @@
+"""ARIMA: what is asked of the library, what is refused before and after, and that every parameter acts."""
+
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from demand.errors import SettingsError
+from demand.panel import Panel
+from models.arima import FORMS, Arima
+from models.base import FitContext, ForecastSpec
+from models.catalog import load_fitted
+from models.config import ModelConfig
+from models.gates import EXPLODED, disbelief
+
+CONFIG = Path(__file__).parents[2] / "conf" / "model" / "arima.yaml"
+SPEC = ForecastSpec(6)
+FAST = Arima(p=1, q=1, seasonal=False, maxiter=30)
+
+
+def panel_of(*series, freq="MS"):
+    indptr = np.concatenate([[0], np.cumsum([len(y) for y in series])]).astype(np.int64)
+    ids = np.array([f"s{i:02d}" for i in range(len(series))])
+    return Panel(ids, indptr, np.concatenate(series).astype(float), 600, freq)
+
+
+def monthly(n=72, seed=0):
+    t = np.arange(n)
+    return (100 + t) * (1 + 0.3 * np.sin(2 * np.pi * t / 12)) * np.random.default_rng(seed).gamma(100, 1 / 100, n)
+
+
+def run(recipe, panel, spec=SPEC, season=12, **context):
+    return recipe.fit(panel, spec, FitContext(season, **context)).forecast(panel)
+
+
+def configured(**changes):
+    values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        values["training_params" if name in Arima.training_params else "hyperparameters"][name] = value
+    return Arima.from_config(ModelConfig(**values))
+
+
+def plain_sarimax(y, order, seasonal_order, differenced=False):
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+    return SARIMAX(
+        y, order=order, seasonal_order=seasonal_order, enforce_stationarity=False, enforce_invertibility=False,
+        simple_differencing=differenced,
+    )  # fmt: skip
+
+
+# ---- the library's own forecasts -------------------------------------------------------------------------------------
+
+
+def test_when_shipped_values_are_read_then_they_are_the_contracts():
+    recipe = configured()
+    assert (recipe.p, recipe.d, recipe.q, recipe.seasonal_order, recipe.trend) == (2, 1, 2, (1, 1, 1, None), "n")
+    assert (recipe.method, recipe.maxiter, recipe.disp) == ("lbfgs", 100, False)
+    assert (recipe.enforce_stationarity, recipe.enforce_invertibility) == (False, False)
+
+
+def test_when_parameters_are_found_then_the_forecast_is_the_librarys_with_the_same_parameters():
+    y = monthly()
+    fitted = Arima(p=1, q=1, maxiter=40).fit(panel_of(y), SPEC, FitContext(12))
+    forecast = fitted.forecast(panel_of(y))
+    scale = np.abs(y).mean()
+    result = plain_sarimax(y / scale, (1, 1, 1), (1, 1, 1, 12)).filter(fitted.arrays["params"][0])
+    ahead = result.get_forecast(6)
+    assert np.allclose(forecast.mean[0], ahead.predicted_mean * scale)
+    bounds = ahead.conf_int(alpha=0.2) * scale
+    assert np.allclose(forecast.quantile(0.1)[0], bounds[:, 0])
+    assert np.allclose(forecast.quantile(0.9)[0], bounds[:, 1])
+
+
+@pytest.mark.slow
+def test_when_the_differenced_likelihood_is_searched_then_forecasts_are_as_good_as_with_the_full_one():
+    errors = {True: 0.0, False: 0.0}
+    for seed in range(6):
+        whole = monthly(96, seed)
+        y, actual = whole[:90], whole[90:]
+        scale = np.abs(y).mean()
+        for differenced in errors:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = plain_sarimax(y / scale, (2, 1, 2), (1, 1, 1, 12), differenced)
+                params = model.fit(disp=False, maxiter=100, cov_type="none").params
+                full = plain_sarimax(y / scale, (2, 1, 2), (1, 1, 1, 12))
+                mean = np.asarray(full.filter(params).forecast(6)) * scale
+            errors[differenced] += np.abs(mean - actual).sum()
+    assert errors[True] < 1.1 * errors[False]
+
+
+def test_when_demand_has_a_season_then_the_forecast_has_it():
+    whole = monthly(84)
+    forecast = run(Arima(p=0, q=1, seasonal_order=(0, 1, 1, None), maxiter=40), panel_of(whole[:78]))
+    assert np.abs(forecast.mean[0] - whole[78:]).sum() < 0.1 * whole[78:].sum()
+
+
+def test_when_the_history_moves_on_then_stored_parameters_are_filtered_over_it(monkeypatch):
+    y = monthly(80)
+    early = panel_of(y[:70])
+    early = replace(early, end=early.end - 10)
+    fitted = FAST.fit(early, SPEC, FitContext(12))
+    monkeypatch.setattr(Arima, "_search", None)  # a second search would fail
+    rolled = fitted.forecast(panel_of(y))
+    scale = np.abs(y[:70]).mean()
+    expected = plain_sarimax(y / scale, (1, 1, 1), (0, 0, 0, 0)).filter(fitted.arrays["params"][0]).forecast(6) * scale
+    assert np.allclose(rolled.mean[0], expected)
+
+
+# ---- the season ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "season", "form"), [
+    (28, 12, "plain"), (29, 12, "seasonal"), (108, 52, "plain"), (109, 52, "fourier"),
+    (18, 7, "plain"), (19, 7, "seasonal"),
+])  # fmt: skip
+def test_when_the_history_is_of_some_length_then_the_season_is_put_in_or_left_out_with_a_reason(length, season, form):
+    found, note = Arima()._form(length, season)
+    assert found == form
+    assert (note == "") is (form == "seasonal")
+
+
+def test_when_the_season_is_left_out_then_the_row_says_so():
+    forecast = run(Arima(p=1, q=1, maxiter=20), panel_of(monthly(25)))
+    assert forecast.made.all()
+    assert forecast.note[0].startswith("no seasonal part: 25 periods, needs 29 for a season of 12")
+
+
+def test_when_the_season_is_long_then_fourier_terms_carry_it_and_the_row_says_so():
+    t = np.arange(170)
+    y = 200 + 80 * np.sin(2 * np.pi * t / 52) + np.random.default_rng(0).normal(0, 4, 170)
+    spec = ForecastSpec(20)
+    history = panel_of(y[:150], freq="W-SUN")
+    with_terms = run(Arima(p=1, q=1), history, spec, 52)
+    without = run(Arima(p=1, q=1, fourier_pairs=0), history, spec, 52)
+    assert "2 Fourier pairs instead of (1, 1, 1)" in with_terms.note[0]
+    assert "no seasonal part" in without.note[0]
+    error = [np.abs(forecast.mean[0] - y[150:]).mean() for forecast in (with_terms, without)]
+    assert error[0] < 12
+    assert error[0] < 0.5 * error[1]
+
+
+def test_when_a_long_season_is_allowed_then_it_stays_in_the_state_space():
+    assert Arima(max_seasonal_period=52)._form(150, 52) == ("seasonal", "")
+    assert Arima(max_seasonal_period=4)._form(150, 7)[0] == "fourier"
+
+
+def test_when_seasonal_is_off_or_its_orders_are_zero_then_there_is_no_season_and_nothing_to_note():
+    assert Arima(seasonal=False)._form(200, 12) == ("plain", "")
+    assert Arima(seasonal_order=(0, 0, 0, None))._form(200, 12) == ("plain", "")
+
+
+def test_when_a_season_is_given_then_it_is_used_instead_of_the_panels():
+    fitted = Arima(p=0, q=0, seasonal_order=(0, 1, 0, 4)).fit(panel_of(monthly(40)), SPEC, FitContext(12))
+    assert fitted.season == 4
+    assert FORMS[fitted.arrays["form"][0]] == "seasonal"
+
+
+# ---- every parameter acts --------------------------------------------------------------------------------------------
+
+
+BASE = {"p": 1, "d": 0, "q": 1, "seasonal": False, "maxiter": 40}
+
+
+@pytest.mark.parametrize("change", [
+    {"p": 2}, {"d": 1}, {"q": 0}, {"seasonal": True, "seasonal_order": (0, 1, 0, 4)}, {"trend": "c"}, {"trend": "ct"},
+    {"method": "nm"}, {"maxiter": 1}, {"max_history": 30},
+], ids=str)  # fmt: skip
+def test_when_a_parameter_changes_then_the_forecast_does(change):
+    panel = panel_of(monthly(48, 3))
+    assert not np.array_equal(run(Arima(**BASE), panel).mean, run(Arima(**BASE | change), panel).mean)
+
+
+def test_when_another_seasonal_order_is_set_then_the_forecast_changes():
+    panel = panel_of(monthly(48, 3))
+    base = {"p": 0, "q": 0, "maxiter": 20}
+    one, other = (run(Arima(**base, seasonal_order=order), panel) for order in ((0, 1, 0, 12), (0, 1, 1, 12)))
+    assert not np.array_equal(one.mean, other.mean)
+
+
+def test_when_stationarity_is_enforced_then_an_explosive_series_is_not_carried_on():
+    y = 1.15 ** np.arange(40)
+    free, bound = (
+        Arima(p=1, d=0, q=0, seasonal=False, enforce_stationarity=on).fit(panel_of(y), SPEC, FitContext(12))
+        for on in (False, True)
+    )
+    assert free.arrays["params"][0, 0] > 1.05
+    assert bound.arrays["params"][0, 0] <= 1.0
+
+
+def test_when_invertibility_is_enforced_then_the_moving_average_stays_within_bounds():
+    rng = np.random.default_rng(0)
+    shocks = rng.normal(0, 1, 121)
+    y = 50 + shocks[1:] - 3.0 * shocks[:-1]
+    bound = Arima(p=0, d=1, q=1, seasonal=False, enforce_invertibility=True).fit(panel_of(y), SPEC, FitContext(12))
+    assert abs(bound.arrays["params"][0, 0]) <= 1.0
+    asked = {}
+    recipe = Arima(p=0, d=1, q=1, seasonal=False, enforce_invertibility=True)
+    model = recipe._model(y, 600, "plain", 12, False)
+    asked["kept"] = model.enforce_invertibility
+    assert asked["kept"] is True
+
+
+def test_when_disp_is_set_then_the_library_is_told(monkeypatch):
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+    seen = []
+    original = SARIMAX.fit
+
+    def watched(self, **options):
+        seen.append(options["disp"])
+        return original(self, **options | {"disp": False})
+
+    monkeypatch.setattr(SARIMAX, "fit", watched)
+    for disp in (False, True):
+        run(replace(FAST, disp=disp), panel_of(monthly(30)))
+    assert seen == [False, True]
+
+
+@pytest.mark.parametrize(("values", "told"), [
+    ({"trend": "c"}, "trend"), ({"trend": "t"}, "trend"), ({"d": 1, "seasonal": False, "trend": "c"}, "trend"),
+    ({"p": 2.5}, "p"), ({"maxiter": 0}, "maxiter"), ({"method": "magic"}, "method"),
+])  # fmt: skip
+def test_when_a_value_cannot_be_fitted_then_it_is_refused_with_its_name(values, told):
+    with pytest.raises(SettingsError, match=told):
+        configured(**values)
+
+
+def test_when_a_constant_trend_is_refused_then_the_message_says_what_to_change():
+    with pytest.raises(SettingsError, match="Set trend to n, or d"):
+        Arima(trend="c")
+    assert Arima(trend="t", seasonal=False).trend == "t"  # a line survives one difference
+    assert Arima(trend="c", d=0, seasonal=False).trend == "c"
+
+
+# ---- refused before, disbelieved after -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("y", "reason"), [
+    (np.zeros(60), "no demand in any period"), (np.full(60, 4.0), "demand is constant"),
+    (np.arange(1.0), "1 periods are too few"), (np.arange(12.0), "needs 13"),
+    (np.array([np.nan] * 60), "y is not finite"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_when_the_library_would_answer_nonsense_then_it_is_not_asked(y, reason, monkeypatch):
+    monkeypatch.setattr(Arima, "_search", None)
+    forecast = run(FAST, panel_of(y))
+    assert not forecast.made.any()
+    assert reason in forecast.reason[0]
+
+
+def test_when_a_forecast_explodes_then_it_is_a_reason_and_not_a_number():
+    y = np.concatenate([np.full(30, 10.0) + np.arange(30) % 3, 10 * 1.3 ** np.arange(15)])
+    forecast = run(Arima(p=1, d=1, q=0, seasonal=False), panel_of(y), ForecastSpec(12))
+    assert forecast.reason[0].startswith("exploding forecast")
+    assert np.isnan(forecast.mean).all()
+
+
+def test_when_a_mean_is_within_the_limit_then_it_is_believed():
+    used = np.array([1.0, 10.0])
+    assert disbelief(np.array([EXPLODED * 10.0]), used) == ""
+    assert "exploding" in disbelief(np.array([EXPLODED * 10.01]), used)
+    assert disbelief(np.array([np.nan]), used) == "non-finite forecast"
+
+
+def test_when_the_search_does_not_converge_then_the_row_notes_it():
+    forecast = run(Arima(p=2, q=2, seasonal=False, maxiter=1), panel_of(monthly(60)))
+    assert forecast.made.all()
+    assert "did not converge (maxiter=1)" in forecast.note[0]
+
+
+def test_when_the_library_fails_in_one_series_then_the_others_are_forecast(monkeypatch):
+    original = Arima._search
+
+    def sometimes(self, scaled, *rest):
+        if len(scaled) == 50:
+            raise np.linalg.LinAlgError("singular matrix")
+        return original(self, scaled, *rest)
+
+    monkeypatch.setattr(Arima, "_search", sometimes)
+    forecast = run(FAST, panel_of(monthly(40), monthly(50), monthly(60)))
+    assert forecast.made.tolist() == [True, False, True]
+    assert forecast.reason[1] == "LinAlgError: singular matrix"
+
+
+def test_when_time_is_up_then_the_best_parameters_so_far_are_kept_and_noted(monkeypatch):
+    ticks = iter(np.arange(0.0, 1000.0, 1.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
+    forecast = run(Arima(p=2, q=2, seasonal=False), panel_of(monthly(60)), max_seconds=2.5)
+    assert forecast.made.all()
+    assert forecast.note[0].startswith("time_budget")
+
+
+def test_when_there_is_no_time_at_all_then_the_reason_is_the_time_budget():
+    forecast = run(FAST, panel_of(monthly(60)), max_seconds=0.0)
+    assert "time_budget" in forecast.reason[0]
+
+
+def test_when_a_fit_is_stored_then_it_holds_numbers_and_words_only(tmp_path):
+    panel = panel_of(monthly(40), np.zeros(40))
+    fitted = FAST.fit(panel, SPEC, FitContext(12))
+    fitted.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "card.json"]
+    assert load_fitted(tmp_path).forecast(panel).reason.tolist() == fitted.forecast(panel).reason.tolist()
