@@ -69,7 +69,7 @@ class Arima(Forecaster):
     maxiter: Annotated[int, Field(ge=1)] = 100
     disp: bool = False
     likelihood: Literal["conditional", "exact"] = "conditional"
-    max_history: Annotated[int, Field(ge=20)] = 500
+    max_history: Annotated[int, Field(ge=20)] = 730
     max_seasonal_period: Annotated[int, Field(ge=2)] = 24
     fourier_pairs: Annotated[int, Field(ge=0, le=6)] = 2
 
@@ -196,9 +196,10 @@ class Arima(Forecaster):
         """Measured on one thread of a shared machine; the exact likelihood costs about ten times as much."""
         used = min(length, self.max_history)
         form, _ = self._form(used, season)
-        return (1.0 if self.likelihood == "conditional" else 10.0) * (
-            0.05 + 1e-4 * used * (2 if form != "plain" else 1)
-        )
+        if form == "fourier":
+            return 0.06 + 6e-4 * used  # always the exact likelihood
+        conditional = 0.06 + (1.5e-4 if form == "seasonal" else 5e-5) * used
+        return conditional if self.likelihood == "conditional" else 5 * conditional
 
 
 class _OutOfTimeError(Exception):

@@ -2,9 +2,9 @@
 
 Box and Jenkins' conditional sum of squares: with w the differenced series, zero before its start, the shocks are
 e = AR(L) / MA(L) w, and log mean e^2 is minimised. statsmodels' SARIMAX provides the differenced series, the starting
-values and the transformation that enforces stationarity and invertibility. Where those are not enforced the search stays
-in the box that just holds every stationary and invertible set: outside it the sum of squares of a short series has
-minima that explode in the forecast.
+values and the transformation that enforces stationarity and invertibility. Where those are not enforced the search
+stays in the box that just holds every stationary and invertible set: outside it the sum of squares of a short series
+has minima that explode in the forecast.
 """
 
 from __future__ import annotations
@@ -57,14 +57,15 @@ def conditional_search(
         watch(np.concatenate([free, variance]))
 
     solver = SOLVERS[method]
-    options = {"maxiter": maxiter} | ({"disp": True} if disp and method != "lbfgs" else {})
     if not len(moving):
         found, converged = moving, True
     else:
         enforced = _enforced(model, terms)
         bounds = np.where(enforced[:, None], [-np.inf, np.inf], box) if solver in _BOUNDED else None
-        result = minimize(loss, moving, method=solver, bounds=bounds, callback=seen, options=options)
+        result = minimize(loss, moving, method=solver, bounds=bounds, callback=seen, options={"maxiter": maxiter})
         found, converged = np.asarray(result.x, dtype=np.float64), bool(result.success)
+        if disp:
+            print(f"{solver}: {result.nit} iterations, loss {result.fun:.6g}. {result.message}")
     params = constrained(found)
     params[-1] = max(_mean_square(model, terms, params), np.finfo(np.float64).tiny)
     return params, converged

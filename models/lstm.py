@@ -72,7 +72,7 @@ class Lstm(Forecaster):
     reduce_lr_patience: Count = 5
     validation_freq: Count = 1
     shuffle: bool = True
-    steps_per_epoch: Count = 8
+    steps_per_epoch: Count = 2
     windows_per_series: Count = 2
     features: tuple[str, ...] = FEATURES
     validation_split: Share = 0.2

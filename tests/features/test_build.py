@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_when_features_are_not_automatic_then_only_the_configured_names_remain(s
         ({"country": ""}, "is_holiday"),
     ],
 )
-def test_when_a_switch_is_turned_then_its_columns_vanish(small_panel: Panel, change: dict, gone: str):
+def test_when_a_switch_is_turned_then_its_columns_vanish(small_panel: Panel, change: dict[str, Any], gone: str):
     assert gone in recipe(small_panel).names
     assert gone not in recipe(small_panel, FeatureSettings(**change)).names
 

@@ -16,7 +16,7 @@ WIDTH = 40
 def histories(draw) -> np.ndarray:
     """[n, WIDTH]: sparse whole numbers; NaN before each series' start, at least one value known."""
     n = draw(st.integers(1, 4))
-    y = draw(arrays(float, (n, WIDTH), elements=st.sampled_from([0.0, 0.0, 1.0, 2.0, 5.0, -1.0, 40.0])))
+    y: np.ndarray = draw(arrays(float, (n, WIDTH), elements=st.sampled_from([0.0, 0.0, 1.0, 2.0, 5.0, -1.0, 40.0])))
     for row in y:
         row[: draw(st.integers(0, WIDTH - 1))] = np.nan
     return y
