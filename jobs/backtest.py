@@ -17,10 +17,10 @@ def body(settings: Settings) -> int:
     fleet = prepare(settings, "backtest", live=False)
     race, verdict = compete(fleet)
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)
-    failed = failed_models(race)
+    failed = failed_models(race, fleet.settings)
     write_tables(fleet, race, verdict, styles)
     write_backtest(fleet, race, verdict)
-    fleet.run.write_json("summary.json", summary(fleet, verdict, styles, failed))
+    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed))
     show(terminal_table(verdict.board))
     paths = [("Run", fleet.run.path)]
     if settings.plot:

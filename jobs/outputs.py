@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from evaluation.leaderboard import paired_test
 from jobs.fleet import Fleet
 from jobs.publish import commonest_reason, importances
 from jobs.race import Race
+from jobs.settings import Settings
 from jobs.verdict import Verdict, forecasts_frame
 from models.base import Forecast
 from models.ensemble import KIND
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
+_ERROR = re.compile(r"\w*(Error|Exception): |its worker died")
+INSUFFICIENT = "Insufficient data"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -85,7 +89,7 @@ def counts(outcomes: pd.DataFrame) -> dict[str, int]:
 
 def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
     """backtest.json; returns its status: success, partial (a requested model made no row) or failed."""
-    failed = failed_models(race)
+    failed = failed_models(race, fleet.settings)
     newest = verdict.ensembles[max(verdict.ensembles)] if verdict.ensembles else None
     status: Status = "partial" if failed else "success"
     value = backtest_json(
@@ -94,7 +98,7 @@ def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
         status=status,
         timestamp=fleet.run.json("manifest.json")["created"],
         data_points=int(fleet.panel.lengths.sum()),
-        errors=failed,
+        errors=without_rows(race),
         importance={kind: importances(fleet, kind) for kind in race.raw},
         weights=dict(zip(newest.weights.members, map(float, newest.weights.fleet), strict=True)) if newest else {},
         recommendations=advice(verdict),
@@ -111,8 +115,8 @@ def advice(verdict: Verdict) -> list[str]:
     return recommendations(verdict.board, test)
 
 
-def failed_models(race: Race) -> dict[str, str]:
-    """Models without a single row of their own, and the commonest cause."""
+def without_rows(race: Race) -> dict[str, str]:
+    """Models that made no row of their own at any origin, and the commonest cause."""
     return {
         kind: commonest_reason(race, kind)
         for kind, by_cutoff in race.raw.items()
@@ -120,16 +124,32 @@ def failed_models(race: Race) -> dict[str, str]:
     }
 
 
-def summary(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]) -> dict[str, Any]:
-    """summary.json (contract 8.2): models attempted, succeeded, failed; styles by outcome."""
+def failed_models(race: Race, settings: Settings) -> dict[str, str]:
+    """Models without a row that broke, or that were asked for by name; the others declined the data and are skipped."""
+    asked = settings.only or ()
+    return {kind: cause for kind, cause in without_rows(race).items() if kind in asked or _broke(race, kind)}
+
+
+def _broke(race: Race, kind: str) -> bool:
+    """Whether an error stands behind a missing row; too little history or budget is a model's own word."""
+    reasons = {str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]}
+    return any(_ERROR.match(reason) and INSUFFICIENT not in reason for reason in reasons)
+
+
+def summary(
+    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """summary.json (contract 8.2): models attempted, succeeded, failed, skipped; styles by outcome."""
+    skipped = {kind: cause for kind, cause in without_rows(race).items() if kind not in failed}
     tried = list(fleet.recipes) + ([KIND] if verdict.ensembles else [])
     return {
         "trained_at": fleet.run.json("manifest.json")["created"],
         "models_attempted": len(tried),
-        "models_succeeded": len(tried) - len(failed),
+        "models_succeeded": len(tried) - len(failed) - len(skipped),
         "models_failed": len(failed),
-        "models_skipped": 0,
+        "models_skipped": len(skipped),
         "failed": dict(failed),
+        "skipped": skipped,
         "styles": counts(outcomes),
         "best_model": verdict.best,
         "served": verdict.served,

@@ -15,7 +15,7 @@ from evaluation.metrics import by_step, levels
 from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
 from jobs.fleet import Fleet
-from jobs.outputs import advice, failed_models
+from jobs.outputs import advice, without_rows
 from jobs.publish import importances
 from jobs.race import Race
 from jobs.settings import chosen_models
@@ -53,7 +53,7 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
         weights=newest.weights.to_frame() if newest else None,
         recommendations=advice(verdict),
         cleaning=fleet.report,
-        failures=failed_models(race),
+        failures=without_rows(race),
         timings=dict(fleet.stages),
         settings={
             "source": settings.source.path,

@@ -26,7 +26,7 @@ def release_fleet(settings: Settings, job: str, report: bool) -> int:
     fleet = prepare(settings, job, live=True)
     race, verdict = compete(fleet)
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)
-    failed = failed_models(race)
+    failed = failed_models(race, fleet.settings)
     with fleet.stage("files"):
         write_tables(fleet, race, verdict, styles)
         write_backtest(fleet, race, verdict)
@@ -35,7 +35,7 @@ def release_fleet(settings: Settings, job: str, report: bool) -> int:
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
-    fleet.run.write_json("summary.json", {**summary(fleet, verdict, styles, failed), "release": number})
+    fleet.run.write_json("summary.json", {**summary(fleet, race, verdict, styles, failed), "release": number})
     release = registry_of(fleet).root / "releases" / f"{number:06d}"
     paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
     if settings.plot:

@@ -2,7 +2,7 @@
 
 What is done beside the library, and why (figures in the README of this room):
   * the newest `max_history` periods are used: the cost grows with the length, the accuracy does not;
-  * what is searched is the conditional likelihood of the differenced series (`likelihood: conditional`): a tenth of the
+  * what is searched is the conditional likelihood of the differenced series (`likelihood: conditional`): a fifth of the
     exact one's cost, forecasts as good or better; `exact` is the library's own search, with `simple_differencing`
     where there is no trend, and is always used with a trend or Fourier terms. The forecasts themselves come from the
     full state space with the parameters found;
@@ -193,7 +193,7 @@ class Arima(Forecaster):
         return np.asarray(result.params, dtype=np.float64), bool(result.mle_retvals.get("converged", True))
 
     def seconds_per_fit(self, length: int, season: int) -> float:
-        """Measured on one thread of a shared machine; the exact likelihood costs about ten times as much."""
+        """Measured on one thread of a shared machine; the exact likelihood costs about five times as much."""
         used = min(length, self.max_history)
         form, _ = self._form(used, season)
         if form == "fourier":

@@ -169,7 +169,7 @@ class ProphetRecipe(Forecaster):
 
     def seconds_per_fit(self, length: int, season: int) -> float:
         """Measured on one thread of a shared machine: a start of the optimiser, then little per period."""
-        return 0.15 + 1e-4 * length
+        return 0.15 + 2e-4 * length
 
 
 @dataclass(frozen=True, eq=False)
