@@ -30,9 +30,13 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
     An embedded cluster binds to loopback only and is shut down at the end; an existing one is left as it is.
     Raises ClusterError when the address does not answer within `connect_timeout_s`.
     """
-    _state_auth_mode(embedded=settings.address is None)  # before the import: Ray reads it once
+    _state_auth_mode(embedded=settings.address is None)
     import ray
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
+    # Ray reads mode and token when it is first imported, which may have been before they were stated.
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
     # Values inside tasks are read-only and large arrays leave the object store by reference: nothing to pin per worker.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if settings.namespace:

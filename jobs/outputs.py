@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from models.ensemble import KIND
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
 _ERROR = re.compile(r"\w*(Error|Exception): |its worker died")
+WIDTH = 80
 INSUFFICIENT = "Insufficient data"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -158,7 +160,7 @@ def summary(
 
 
 def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]) -> list[str]:
-    """What the run came to, in at most ten lines of 80 columns."""
+    """What the run came to, in about ten lines of 80 columns."""
     board = verdict.board.set_index("model")
     best, naive = board.loc[verdict.best], board.loc["seasonal_naive"]
     n = counts(outcomes)
@@ -168,13 +170,12 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
         f"Baseline  seasonal naive: WAPE {naive['wape']:.3f}, MASE {naive['mase']:.3f}, bias {naive['bias_rel']:+.1%}",
     ]
     if verdict.live is not None:
-        why = "" if verdict.gate.passed else " (" + "; ".join(verdict.gate.reasons)[:40] + ")"
+        why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
         lines.append(f"Served    {verdict.served}{why}")
-    for kind, reason in failed.items():
-        lines.append(f"Failed    {kind}: {reason}"[:80])
+    lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
-    lines.append(f"Time      {seconds}"[:80])
-    return lines
+    lines.append(f"Time      {seconds}")
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
 
 
 def strict(value: Any) -> str:

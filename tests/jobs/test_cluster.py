@@ -198,3 +198,19 @@ def test_when_addresses_are_read_from_proc_then_only_loopback_counts_as_loopback
     with socket.create_server(("127.0.0.1", 0)) as mine:
         found = {(address, port) for address, port, _ in listening({os.getpid()})}
         assert ("0100007F", mine.getsockname()[1]) in found
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_when_ray_was_imported_before_the_mode_was_stated_then_the_embedded_cluster_still_starts():
+    program = (
+        "import ray, ray.autoscaler._private.util\n"
+        "from jobs.cluster import cluster\n"
+        "from jobs.sections import ClusterSettings\n"
+        "with cluster(ClusterSettings(num_cpus=1)) as cpus:\n"
+        "    print('CPUS', cpus)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment("late"), capture_output=True, text=True, timeout=300
+    )
+    assert "CPUS 1" in done.stdout, done.stderr
