@@ -60,6 +60,19 @@ def cluster(settings: ClusterSettings) -> Iterator[int]:
         ray.shutdown()
 
 
+def require(settings: ClusterSettings) -> None:
+    """Raises ClusterError when an address is set and does not answer: known before anything is written."""
+    if settings.address is None:
+        return
+    _state_auth_mode(embedded=False)
+    try:
+        _answer_or_raise(settings.address, settings.connect_timeout_s)
+    except ConnectionError as error:
+        raise ClusterError(
+            "Ray does not answer", address=settings.address, cause=str(error), hint="Check cluster.address"
+        ) from None
+
+
 def _start_embedded(settings: ClusterSettings, common: dict[str, Any]) -> None:
     """Starts Ray in this process. On a busy machine its fixed 30 seconds may not do: then it is tried again."""
     import ray

@@ -23,6 +23,7 @@ from demand.ingest import ingest
 from demand.panel import Panel
 from demand.store import panel_hash, read_panel, write_panel
 from evaluation.backtest import Question
+from jobs.cluster import require
 from jobs.plan import Origins, Plan, plan, plan_origins
 from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
@@ -100,6 +101,8 @@ def prepare(settings: Settings, job: str, live: bool) -> Fleet:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         asked = _ask(settings, panel, live)
         return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
+    if settings.parallel_training:
+        require(settings.cluster)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     panel, report = ingested.panel, ingested.report.as_json()
     asked = _ask(settings, panel, live)
