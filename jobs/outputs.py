@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -176,11 +175,6 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
     lines.append(f"Time      {seconds}")
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
-
-
-def strict(value: Any) -> str:
-    """JSON on one line for logs; NaN raises ValueError."""
-    return json.dumps(value, allow_nan=False, sort_keys=True)
 
 
 def where(paths: Sequence[tuple[str, Path]]) -> list[str]:

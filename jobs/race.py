@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,8 +178,3 @@ def _aligned(parts: Sequence[Forecast], ids: np.ndarray, cutoff: int, panel: Pan
 def _timings(run: RunFolder) -> list[dict[str, Any]]:
     folder = run.path / "timings"
     return [run.json(f"timings/{path.name}") for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
-
-
-def model_parts(run: RunFolder) -> list[Path]:
-    """Folders of the live fits: models/<kind>/<part>."""
-    return sorted(path for path in (run.path / "models").glob("*/*") if path.is_dir())
