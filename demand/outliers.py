@@ -22,7 +22,7 @@ class OutlierSettings:
 
     outlier_threshold: IQRs beyond the quartiles (iqr, Tukey's fences), standard deviations from the mean (zscore), or
     standard deviations of the anomaly score above its mean (isolation_forest). outlier_action: flag = the report
-    names them; cap = `cap` moves them to the limit, in a training history only.
+    names them; cap = `cap` moves them to the limit in what models see (never in actuals that are scored).
     """
 
     outlier_detection: bool = True
@@ -47,7 +47,7 @@ def cap(history: Panel, settings: OutlierSettings) -> Panel:
 
     For what a model is fitted on, never for actuals that are scored. The limits come from this history alone.
     """
-    if settings.outlier_action != "cap":
+    if settings.outlier_action != "cap" or not settings.outlier_detection:
         return history
     flagged = flag(history, settings)
     if not flagged.any():

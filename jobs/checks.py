@@ -28,8 +28,15 @@ _FIXED = {
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError for every model whose configuration is impossible or could not act."""
+    """Raises SettingsError for every model whose configuration is impossible or could not act, and for capping by a
+    method that judges the fleet as a whole: batches of the fleet would have limits of their own."""
     faults: list[SettingsError] = []
+    cleaning = settings.cleaning
+    if cleaning.outlier_action == "cap" and cleaning.outlier_method == "isolation_forest":
+        faults.append(SettingsError(
+            "capping needs limits for each series", key="cleaning.outlier_method", found=cleaning.outlier_method,
+            expected="iqr or zscore",
+        ))  # fmt: skip
     for kind, config in settings.models.items():
         try:
             _check_model(kind, config, settings)

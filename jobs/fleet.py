@@ -124,16 +124,23 @@ def runs_root(settings: Settings) -> Path:
 def ask(settings: Settings, panel: Panel, live: bool) -> Question:
     """The question every model of a run gets: steps, levels, season, seed, limits and features.
 
-    Without a live origin the steps are those that are scored (`folds.test_size`), else those that are served.
+    Without a live origin the steps are those that are scored (`folds.test_size`, or the share a holdout keeps), else
+    those that are served.
     """
     calendar = Calendar(panel.freq)
-    steps = horizon_periods(settings, calendar) if live else scored_periods(settings, calendar)
+    if live and settings.folds.mode == "holdout":
+        raise SettingsError(
+            "a release is scored at rolling origins over its own horizon", key="folds.mode", found="holdout",
+            hint="Use folds=holdout with python -m jobs.backtest",
+        )  # fmt: skip
+    longest = int(panel.lengths.max())
+    steps = horizon_periods(settings, calendar) if live else scored_periods(settings, calendar, longest)
     spec = ForecastSpec(steps, spec_levels(settings))
     context = FitContext(
         season=season_periods(settings, calendar), seed=settings.seed, min_rows=settings.min_training_samples,
         max_rows=settings.max_training_samples, features=settings.features,
     )  # fmt: skip
-    return Question(spec, context, settings.folds.blanks or "interpolate")
+    return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
 def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:

@@ -33,8 +33,9 @@ class FoldSettings:
 
     n: origins scored. step: periods between them (None = the horizon). inner: earlier origins that only feed weights
     and intervals. gap: periods between the inner windows and the scored ones. test_size: periods scored at each origin
-    (None = the horizon). mode: holdout is one origin, the newest `test_split` share of the history. blanks: how blank
-    cells are filled inside a history (None = as `cleaning.handle_missing_data` says; filled in when settings load).
+    (None = the horizon). mode: holdout is one origin, the newest `test_split` share of the history (backtests only).
+    blanks: how blank cells are filled inside a history (None = as `cleaning.handle_missing_data` says; filled in when
+    settings load).
     """
 
     n: Whole = 5
@@ -44,6 +45,10 @@ class FoldSettings:
     mode: Literal["rolling", "holdout"] = "rolling"
     gap: Count = 0
     blanks: Literal["interpolate", "forward_fill"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode == "holdout" and self.n != 1:
+            raise SettingsError("a holdout has one origin", key="folds.n", found=self.n, expected=1)
 
 
 @dataclass(frozen=True, config=STRICT)

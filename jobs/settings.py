@@ -208,9 +208,22 @@ def horizon_periods(settings: Settings, calendar: Calendar) -> int:
     return settings.horizon or calendar.periods_in(settings.default_forecast_horizon)
 
 
-def scored_periods(settings: Settings, calendar: Calendar) -> int:
-    """Periods scored at each past origin: `folds.test_size`, else the horizon of the live forecast."""
-    return settings.folds.test_size or horizon_periods(settings, calendar)
+def scored_periods(settings: Settings, calendar: Calendar, longest: int) -> int:
+    """Periods scored at each past origin: `folds.test_size`, else the horizon of the live forecast.
+
+    In a holdout without `test_size`: the models' `test_split` share of the longest history (`longest` periods). Raises
+    SettingsError when the models that run name different shares: all are scored on the same window.
+    """
+    if settings.folds.test_size or settings.folds.mode == "rolling":
+        return settings.folds.test_size or horizon_periods(settings, calendar)
+    shares = {kind: settings.models[kind].test_split for kind in chosen_models(settings)}
+    if len(set(shares.values())) > 1:
+        raise SettingsError(
+            "in a holdout all models are scored on the same window, so their test_split must be the same",
+            test_split=[f"models.{kind}: {share:g}" for kind, share in shares.items()],
+            hint="Set the same test_split for each, or folds.test_size",
+        )  # fmt: skip
+    return max(1, round(next(iter(shares.values())) * longest))
 
 
 def chosen_models(settings: Settings) -> tuple[str, ...]:

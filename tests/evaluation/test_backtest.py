@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from demand.outliers import OutlierSettings
 from evaluation.backtest import Question, ensemble_at, ensemble_result, member_results
 from evaluation.folds import rolling_folds
 from models.base import FitContext, Forecast, ForecastSpec
@@ -135,3 +136,19 @@ def test_when_the_ensemble_is_scored_then_its_truth_is_that_of_the_members(panel
     assert result.fold == folds[-1]
     assert result.actuals.tobytes() == results["arima"][-1].actuals.tobytes()
     assert result.scale.tobytes() == results["arima"][-1].scale.tobytes()
+
+
+def test_when_unusual_demand_is_capped_then_models_see_the_limit_and_errors_keep_their_yardstick(panel, folds):
+    y = panel.y.copy()
+    spike = panel.indptr[0] + int(np.argmax(panel.series(0)[:60]))
+    y[spike] = 1e4
+    spiked = replace(panel, y=y)
+    capping = replace(QUESTION, outliers=OutlierSettings(outlier_action="cap"))
+    assert QUESTION.history(spiked, folds[0]).y.max() == 1e4
+    assert capping.history(spiked, folds[0]).y.max() < 1e3
+    assert np.array_equal(capping.known(spiked, folds[0]).y, QUESTION.history(spiked, folds[0]).y)
+    raw = raw_of(spiked, folds)
+    usual, capped = (member_results(spiked, raw, folds, question)["arima"] for question in (QUESTION, capping))
+    for one, other in zip(usual, capped, strict=True):
+        assert np.array_equal(one.actuals, other.actuals, equal_nan=True)
+        assert np.array_equal(one.scale, other.scale, equal_nan=True)

@@ -129,7 +129,7 @@ def test_when_the_seven_are_read_then_their_limits_are_the_stated_ones(default, 
         ("models__arima__enabled", "maybe", "models.arima.enabled"),
         ("models__arima__min_accuracy_threshold", 75, "models.arima.min_accuracy_threshold"),
         ("models__arima__validation_split", 0.95, "validation_split"),
-        ("folds__mode", "holdout", "mode is not available yet"),
+        ("folds__mode", "holdout", "a holdout has one origin"),
         ("export__earlier_names", True, "earlier_names is not available yet"),
         ("schedule__grace_days", 4, "grace_days is not available yet"),
         ("schedule__retries", 0, "retries is not available yet"),
@@ -210,10 +210,24 @@ def test_when_levels_are_named_without_intervals_then_it_is_refused(plain):
 def test_when_periods_are_configured_then_they_win_over_the_calendar(plain):
     calendar = Calendar("W-SUN")
     own = Settings.from_mapping(changed(plain, horizon=8, season=13, folds__test_size=4))
-    assert (horizon_periods(own, calendar), season_periods(own, calendar), scored_periods(own, calendar)) == (8, 13, 4)
+    assert (horizon_periods(own, calendar), season_periods(own, calendar)) == (8, 13)
+    assert scored_periods(own, calendar, 99) == 4
     usual = Settings.from_mapping(plain)
     assert (horizon_periods(usual, calendar), season_periods(usual, calendar)) == (13, 52)
-    assert scored_periods(usual, calendar) == 13
+    assert scored_periods(usual, calendar, 99) == 13
+
+
+def test_when_a_holdout_is_asked_for_then_the_models_test_split_says_how_much_is_scored(plain):
+    calendar = Calendar("W-SUN")
+    held = Settings.from_mapping(changed(plain, folds__mode="holdout", folds__n=1, cross_validation_folds=1))
+    assert scored_periods(held, calendar, 200) == 20
+    own = changed(plain, folds__mode="holdout", folds__n=1, cross_validation_folds=1, folds__test_size=7)
+    assert scored_periods(Settings.from_mapping(own), calendar, 200) == 7
+    apart = changed(
+        plain, folds__mode="holdout", folds__n=1, cross_validation_folds=1, models__arima__test_split=0.2
+    )  # fmt: skip
+    with pytest.raises(SettingsError, match="test_split must be the same"):
+        scored_periods(Settings.from_mapping(apart), calendar, 200)
 
 
 def test_when_one_model_is_asked_for_then_it_runs_beside_the_baselines(plain):
