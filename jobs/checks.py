@@ -15,6 +15,7 @@ from jobs.own_folder import CONF
 from jobs.settings import Settings, raise_all
 from models.catalog import MODELS, recipe_class
 from models.config import ModelConfig
+from models.ensemble import EnsembleSettings
 
 TARGET = "demand"
 # Fixed by the kind: another word here would be believed and not obeyed.
@@ -69,8 +70,7 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
     if config.target != TARGET:
         raise SettingsError("forecasters forecast demand", key=f"{where}.target", found=config.target, expected=TARGET)
     if kind == "ensemble":
-        if not settings.ensemble.retrain_base_models:
-            raise SettingsError("false is not available yet", key=f"{where}.training_params.retrain_base_models")
+        EnsembleSettings.from_config(config)
         used: set[str] = set()
     else:
         recipe = recipe_class(kind)

@@ -6,7 +6,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from demand.ingest import ingest
 from demand.panel import Panel
 from demand.store import panel_hash, read_panel, write_panel
 from evaluation.backtest import Question
+from jobs.carry import Intent, lend
 from jobs.cluster import require
 from jobs.plan import Origins, Plan, plan, plan_origins
 from jobs.race import Race, run_race
@@ -41,6 +42,7 @@ from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
 from models.ensemble import KIND
+from models.registry import Registry
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -60,7 +62,10 @@ _FRESH = ("cluster", "progress", "log_level", "max_parallel_jobs", "parallel_tra
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
-    """A prepared run: data in the folder, the question asked, the recipes and the plan."""
+    """A prepared run: data in the folder, the question asked, the recipes and the plan.
+
+    intent: what a training run set out to do; None where every chosen model runs.
+    """
 
     run: RunFolder
     settings: Settings
@@ -70,6 +75,7 @@ class Fleet:
     recipes: dict[str, Forecaster]
     origins: Origins
     plan: Plan
+    intent: Intent | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -85,10 +91,14 @@ class Fleet:
         self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
 
 
-def prepare(settings: Settings, job: str, live: bool) -> Fleet:
+Decide = Callable[[Panel, Question], Intent]
+
+
+def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = None) -> Fleet:
     """Reads the source into a new run folder, or the folder of the run to resume, and plans the work.
 
-    Nothing is written before the data has been read and found fit, and the plan is possible.
+    decide: says, once the data is known, which models run (all that are chosen without it); a resumed run keeps what
+    was decided when it began. Nothing is written before the data has been read and found fit, and the plan is possible.
     """
     started = time.perf_counter()
     if settings.resume:
@@ -99,26 +109,34 @@ def prepare(settings: Settings, job: str, live: bool) -> Fleet:
         panel, report = read_panel(run.file("panel")), run.json("cleaning.json")
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
-        asked = _ask(settings, panel, live)
-        return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
+        intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
+        asked = _ask(settings, panel, live, intent)
+        return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
     if settings.parallel_training:
         require(settings.cluster)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     panel, report = ingested.panel, ingested.report.as_json()
-    asked = _ask(settings, panel, live)
+    intent = decide(panel, ask(settings, panel, live)) if decide else None
+    asked = _ask(settings, panel, live, intent)
     run = RunFolder.create(runs_root(settings), settings.run_id)
     write_panel(panel, run.file("panel"))
     run.write_json("cleaning.json", report)
     text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
     write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
-    run.write_json("manifest.json", _lineage(settings, panel, job))
+    lineage = _lineage(settings, panel, job) | ({"intent": intent.as_json()} if intent else {})
+    run.write_json("manifest.json", lineage)
     log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
-    return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
+    return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
 
 
 def runs_root(settings: Settings) -> Path:
     """Where runs are written."""
     return Path(settings.storage.root) / settings.storage.training_registry
+
+
+def registry(settings: Settings) -> Registry:
+    """The registry under the storage root."""
+    return Registry(Path(settings.storage.root) / settings.storage.model_registry)
 
 
 def ask(settings: Settings, panel: Panel, live: bool) -> Question:
@@ -143,10 +161,14 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
     return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
-def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
+def _ask(
+    settings: Settings, panel: Panel, live: bool, intent: Intent | None
+) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
     question = ask(settings, panel, live)
-    recipes = {kind: recipe(kind, settings.models[kind]) for kind in chosen_models(settings) if kind != KIND}
-    origins = plan_origins(panel, question.spec.horizon, settings.folds, live)
+    kinds = intent.train if intent else chosen_models(settings)
+    recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
+    origins = intent.folds(question, panel.end) if intent else None
+    origins = origins or plan_origins(panel, question.spec.horizon, settings.folds, live)
     chosen = plan(
         panel, recipes, origins, question.season, local_cpu_seconds=settings.local_cpu_seconds,
         batch_seconds=settings.batch_seconds, pooled_cpus=settings.cluster.pooled_cpus,
@@ -155,9 +177,12 @@ def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[s
 
 
 def compete(fleet: Fleet) -> tuple[Race, Verdict]:
-    """Runs every model at every origin and judges them."""
+    """Runs every model at every origin, adds the members that a release lends, and judges them."""
     with fleet.run.held(), fleet.stage("models"):
         race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
+        if fleet.intent is not None and fleet.intent.release is not None:
+            release = registry(fleet.settings).open(fleet.intent.release)
+            race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
     with fleet.stage("evaluation"):
         verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)
     return race, verdict

@@ -14,20 +14,20 @@ import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
 from evaluation.metrics import measure
-from jobs.fleet import Fleet
+from jobs.fleet import Fleet, registry
 from jobs.race import Race
 from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.registry import Registry
+from models.release import Release
 
 KEEP_LISTED = 10  # features named in a history entry
 
 
 def registry_of(fleet: Fleet) -> Registry:
     """The registry under the run's storage root."""
-    storage = fleet.settings.storage
-    return Registry(Path(storage.root) / storage.model_registry)
+    return registry(fleet.settings)
 
 
 def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
@@ -76,6 +76,10 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     source = run.file("models")
     if source.is_dir():
         shutil.copytree(source, folder / "models")
+    lender = _lender(fleet)
+    if lender is not None and fleet.intent is not None:
+        for kind in fleet.intent.carried:
+            shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
     write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)])
     write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()))
     # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
@@ -104,6 +108,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "freq": fleet.panel.freq,
         "unit": fleet.panel.unit,
         "origin": str(calendar.dates([live.origin])[0])[:10],
+        "n_inner": len(fleet.origins.inner),
         "folds": [fold.cutoff for fold in (*fleet.origins.inner, *fleet.origins.scored)],
         "blanks": fleet.question.blanks,
         "metrics": metrics,
@@ -115,12 +120,26 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {
-            kind: {"path": f"models/{kind}", "source_path": str(run.path), "version": run.run_id,
-                   "metrics": metrics[kind], "below_threshold": _below(verdict, kind)}
+            kind: {**_origin_of(kind, fleet, lender), "path": f"models/{kind}", "metrics": metrics[kind],
+                   "below_threshold": _below(verdict, kind)}
             for kind in verdict.live_members
         },
         **{name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed", "libraries")},
     }  # fmt: skip
+
+
+def _lender(fleet: Fleet) -> Release | None:
+    """The release that lends models to this run; None when all of them were trained in it."""
+    number = fleet.intent.release if fleet.intent else None
+    return registry_of(fleet).open(number) if number is not None else None
+
+
+def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any]:
+    """Which run made a model's version, and when: this one, or the one that made it for the lending release."""
+    if lender is not None and fleet.intent is not None and kind in fleet.intent.carried:
+        return {name: lender.manifest["models"][kind][name] for name in ("source_path", "version", "trained_at")}
+    created = fleet.run.json("manifest.json")["created"]
+    return {"source_path": str(fleet.run.path), "version": fleet.run.run_id, "trained_at": created}
 
 
 def _below(verdict: Verdict, kind: str) -> bool:
@@ -157,12 +176,13 @@ def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: st
     for kind in verdict.live_members:
         made = [forecast.made for forecast in race.raw[kind].values()]
         failed = not any(rows.any() for rows in made)
+        carried = fleet.intent is not None and kind in fleet.intent.carried
         metrics = measure(verdict.results[kind])
         n_train = int(sum(fleet.panel.lengths))
         cells = sum(int(result.actuals.size) for result in verdict.results[kind])
         entry: dict[str, Any] = {
             "model_type": kind,
-            "status": "failed" if failed else "success",
+            "status": "skipped" if carried else "failed" if failed else "success",
             "trained_at": manifest["created"],
             "model_path": f"releases/{number:06d}/models/{kind}",
             "metrics": {**metrics, "train_size": n_train, "test_size": cells},
@@ -174,7 +194,9 @@ def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: st
             "config_hash": manifest["config_hash"],
             "seconds": round(seconds.get(kind, 0.0), 1),
         }
-        if failed:
+        if carried and fleet.intent is not None:
+            entry["error"] = f"{fleet.intent.idle.get(kind, 'not asked for')}; release {fleet.intent.release}'s is used"
+        elif failed:
             entry["error"] = commonest_reason(race, kind)
         entries.append(entry)
     return entries

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from datetime import UTC, datetime
+
+from jobs.carry import Intent, what_is_due, with_carried
 from jobs.entry import FAILED, OK, run
-from jobs.fleet import compete, prepare
+from jobs.fleet import Decide, compete, prepare, registry
 from jobs.ingest import read
-from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.outputs import WIDTH, failed_models, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.settings import Settings
@@ -14,16 +18,48 @@ from jobs.verdict import outcomes
 
 
 def body(settings: Settings) -> int:
-    """As the pipeline, without the report."""
-    return release_fleet(settings, "train", report=False)
+    """Trains what is due: in a first run and with force everything that is chosen. Members that are not due are taken
+    over from the champion's release. Nothing due is no failure: it is said, recorded as skipped, and the exit code is
+    0."""
+    if settings.resume or settings.validate:
+        return release_fleet(settings, "train", report=False)
+    where = registry(settings)
+    champion = where.open("champion") if where.alias("champion") is not None else None
+    now = datetime.now(UTC)
+    due = what_is_due(settings, champion, now)
+    if not due.train:
+        at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        where.append_history(
+            [
+                {"model_type": kind, "status": "skipped", "error": why, "trained_at": at}
+                for kind, why in due.idle.items()
+            ]
+        )
+        show("Skipped   nothing is due; force=true trains all the same", *_lines(due))
+        return OK
+    return release_fleet(
+        settings,
+        "train",
+        report=False,
+        decide=lambda panel, question: with_carried(due, settings, champion, panel, question, now),
+    )
 
 
-def release_fleet(settings: Settings, job: str, report: bool) -> int:
+def _lines(intent: Intent) -> list[str]:
+    """What is trained, taken over or left, and why, at 80 columns."""
+    lines = [f"Note      {note}" for note in intent.notes]
+    if intent.carried:
+        lines.append(f"Taken     {', '.join(intent.carried)} from release {intent.release}")
+    lines += [f"Idle      {kind}: {why}" for kind, why in intent.idle.items() if kind not in intent.carried]
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | None = None) -> int:
     """Prepares, trains and scores at every origin, releases the live forecast. Returns the exit code."""
     if settings.validate:
         show(*read(settings).report.summary_lines(), "Data and settings are valid; nothing was trained.")
         return OK
-    fleet = prepare(settings, job, live=True)
+    fleet = prepare(settings, job, live=True, decide=decide)
     race, verdict = compete(fleet)
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)
     failed = failed_models(race, fleet.settings)
@@ -42,7 +78,7 @@ def release_fleet(settings: Settings, job: str, report: bool) -> int:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
-    show(*said(fleet, verdict, styles, failed))
+    show(*said(fleet, verdict, styles, failed), *(_lines(fleet.intent) if fleet.intent else ()))
     if not promoted:
         show(f"Held back  release {number} was not promoted; see registry/history.jsonl")
     show(*where(paths))

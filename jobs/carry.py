@@ -1,0 +1,253 @@
+"""What a training run takes over from the champion's release: models that are not due, as they were fitted then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import yaml
+
+from demand.errors import DemandError, VersionUnreadable
+from demand.panel import Panel
+from evaluation.backtest import Question
+from evaluation.folds import Fold
+from jobs.due import models_due
+from jobs.plan import Origins
+from jobs.race import Race
+from jobs.settings import Settings, as_plain, chosen_models
+from jobs.tasks import read_forecasts
+from models.base import Forecast
+from models.catalog import BASELINES, load_fitted, recipe_class
+from models.ensemble import KIND
+from models.files import read_arrays
+from models.release import Release
+
+KNOWN_SHARE = 0.9  # of the styles: below it the champion was trained on another fleet
+LOOKS_AHEAD = 366  # days searched for a model's next trigger
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What one training run does.
+
+    train: the kinds that are fitted. carried: ensemble members taken from `release`. idle: kind -> why it is not
+    trained. notes: what was decided otherwise than the schedule says, in words. origins: cutoffs (inner, scored) of the
+    release when members are carried, so that all models are compared on the same origins.
+    """
+
+    train: tuple[str, ...]
+    carried: tuple[str, ...] = ()
+    idle: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    release: int | None = None
+    origins: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the run's manifest: a resumed run does what it set out to do, whatever is due by then."""
+        return {
+            "train": list(self.train), "carried": list(self.carried), "idle": dict(self.idle),
+            "notes": list(self.notes), "release": self.release,
+            "origins": [list(part) for part in self.origins] if self.origins else None,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Intent:
+        inner, scored = value["origins"] or ((), ())
+        return cls(
+            tuple(value["train"]), tuple(value["carried"]), dict(value["idle"]), tuple(value["notes"]),
+            value["release"], (tuple(inner), tuple(scored)) if value["origins"] else None,
+        )  # fmt: skip
+
+    def folds(self, question: Question, end: int) -> Origins | None:
+        """The release's origins and today's live one; None when the run makes its own."""
+        if self.origins is None:
+            return None
+        horizon = question.spec.horizon
+        inner, scored = ([Fold(cutoff, horizon) for cutoff in part] for part in self.origins)
+        return Origins(tuple(inner), tuple(scored), (Fold(end, horizon),))
+
+
+def what_is_due(settings: Settings, champion: Release | None, now: datetime) -> Intent:
+    """Which of the chosen models train now: all of them in a first run or with force; else those whose trigger fires
+    today, and those that the champion lacks or whose version is stale (older than its retrain frequency and the grace
+    days). `train` is empty when nothing is due.
+    """
+    chosen = chosen_models(settings)
+    learned = [kind for kind in chosen if kind not in BASELINES]
+    if champion is None or settings.force:
+        return Intent(chosen)
+    day = now.astimezone(settings.schedule.zone).date()
+    due = models_due(settings.schedule, day)
+    wanted, idle, notes = [], {}, []
+    for kind in learned:
+        refresh = kind != KIND and settings.ensemble.retrain_base_models
+        missing = refresh and kind not in champion.manifest["models"]
+        old = _stale(kind, settings, champion, now) if refresh else ""
+        if kind in due or missing or old:
+            wanted.append(kind)
+            if kind not in due:
+                notes.append(f"{kind} is not due and trained all the same: {old or 'the champion has none'}")
+        else:
+            idle[kind] = f"not due on {day}; next on {_next(settings, kind, day)}"
+    baselines = tuple(kind for kind in chosen if kind in BASELINES)
+    return Intent((*baselines, *wanted) if wanted else (), idle=idle, notes=tuple(notes))
+
+
+def with_carried(
+    intent: Intent, settings: Settings, champion: Release | None, panel: Panel, question: Question, now: datetime
+) -> Intent:
+    """The intent with its origins and the members that the champion's release lends; everything that was asked for is
+    trained, and a note says why, when the release cannot be compared with today's data."""
+    members = [m for m in settings.ensemble.members if m in settings.models and settings.models[m].enabled]
+    lent = [kind for kind in members if kind not in intent.train]
+    if champion is None or not lent or not settings.enable_ml:
+        return intent
+    why = _not_comparable(champion, panel, question)
+    if why:
+        note = f"nothing is taken over from the champion: {why}"
+        return replace(intent, train=chosen_models(settings), idle={}, notes=(*intent.notes, note))
+    enabled = replace(settings, only=None)
+    stored = yaml.safe_load(champion.file("config.yaml").read_text(encoding="utf-8"))
+    same = {kind: stored["models"].get(kind) == as_plain(settings)["models"][kind] for kind in lent}
+    same |= dict.fromkeys(lent, False) if stored["features"] != as_plain(settings)["features"] else {}
+    moved = panel.end != _origin(champion, panel)
+    notes, without = list(intent.notes), set()
+    train = set(intent.train) | ({KIND} if settings.models[KIND].enabled else set())
+    for kind in lent:
+        reason = "its settings changed" if not same[kind] else ""
+        reason = reason or ("" if kind in champion.manifest["models"] else "the champion has none")
+        if not reason and moved and kind not in BASELINES and not recipe_class(kind).rolls_forward:
+            reason = "its fits answer for the day they were made only"
+        if reason and settings.ensemble.retrain_base_models:
+            train.add(kind)
+            notes.append(f"{kind} is trained as well: {reason}")
+        elif reason:
+            without.add(kind)
+            notes.append(f"{kind} is left out of the ensemble: {reason}, and retrain_base_models is false")
+        elif old := _stale(kind, settings, champion, now):
+            notes.append(f"{kind} is stale: {old}")
+    carried = tuple(kind for kind in lent if kind not in train and kind not in without)
+    order = [kind for kind in chosen_models(enabled) if kind in train]
+    card = champion.json("card.json")
+    cutoffs = card["folds"]
+    origins = (tuple(cutoffs[: card["n_inner"]]), tuple(cutoffs[card["n_inner"] :])) if carried else None
+    idle = {kind: why for kind, why in intent.idle.items() if kind not in train}
+    return replace(
+        intent, train=tuple(order), carried=carried, idle=idle, notes=tuple(notes),
+        release=champion.number if carried else None, origins=origins,
+    )  # fmt: skip
+
+
+def lend(race: Race, intent: Intent, release: Release, panel: Panel, question: Question) -> Race:
+    """The race with the carried members beside those that ran: their forecasts of the release's origins as they were
+    made then, and today's from the stored fits."""
+    raw = {kind: dict(by_cutoff) for kind, by_cutoff in race.raw.items()}
+    live = Fold(panel.end, question.spec.horizon)
+    today, unusable = member_forecasts(release, question.history(panel, live), question, intent.carried)
+    if unusable:
+        raise VersionUnreadable(
+            "members of the champion's release cannot be used", release=release.number,
+            models=[f"{kind}: {why}" for kind, why in unusable.items()],
+            hint="Train everything anew: force=true",
+        )  # fmt: skip
+    assert intent.origins is not None
+    cutoffs = {cutoff for part in intent.origins for cutoff in part}
+    for kind, forecast in read_forecasts(release.file("origins.parquet")):
+        if kind in intent.carried and forecast.origin in cutoffs:
+            known = question.history(panel, Fold(forecast.origin, forecast.horizon))
+            raw.setdefault(kind, {})[forecast.origin] = _on(known, forecast, question)
+    for kind in intent.carried:
+        raw[kind][panel.end] = today[kind]
+    return replace(race, raw={kind: raw[kind] for kind in sorted(raw)})
+
+
+def member_forecasts(
+    release: Release, history: Panel, question: Question, kinds: Sequence[str] | None = None
+) -> tuple[dict[str, Forecast], dict[str, str]]:
+    """Every stored model's forecast of today's history (of `kinds` only, when given); a model that cannot roll to it is
+    named with the reason."""
+    found: dict[str, Forecast] = {}
+    unusable: dict[str, str] = {}
+    for kind in sorted(path.name for path in release.file("models").iterdir()):
+        if kinds is not None and kind not in kinds:
+            continue
+        parts = []
+        try:
+            for part in sorted(release.file(f"models/{kind}").iterdir()):
+                ids = read_arrays(part / "series.npz")["ids"]
+                fitted = load_fitted(part / "model")
+                rows = history.index_of(ids)
+                known = np.sort(rows[rows >= 0])
+                parts.append((known, fitted.forecast(history.take(known))))
+        except DemandError as error:
+            unusable[kind] = str(error)
+            continue
+        found[kind] = _joined(parts, history, question, kind)
+    return found, unusable
+
+
+def _joined(parts: Sequence[tuple[np.ndarray, Forecast]], history: Panel, question: Question, kind: str) -> Forecast:
+    n, h, q = history.n_series, question.spec.horizon, len(question.spec.levels)
+    mean, quantiles = np.full((n, h), np.nan), np.full((n, h, q), np.nan)
+    reasons = dict.fromkeys(range(n), "new since the release: this model does not know the style")
+    for rows, forecast in parts:
+        for k, row in enumerate(rows.tolist()):
+            if forecast.made_by[k]:
+                reasons.pop(row, None)
+            else:
+                reasons[row] = str(forecast.reason[k])
+        mean[rows], quantiles[rows] = forecast.mean, forecast.quantiles
+    return Forecast.build(history, question.spec, kind, mean, quantiles, reasons=reasons)
+
+
+def _on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
+    """A stored forecast laid on the series that are known at its origin today (corrections may add or remove some)."""
+    here = history.index_of(forecast.ids)
+    rows = np.flatnonzero(here >= 0)
+    kind = next((str(name) for name in forecast.made_by if name), "")
+    return _joined([(here[rows], forecast.take(rows))], history, question, kind)
+
+
+def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:
+    """Why the champion's members cannot stand beside models trained today; "" when they can."""
+    card = champion.json("card.json")
+    asked = {
+        "freq": panel.freq, "horizon": question.spec.horizon, "levels": list(question.spec.levels),
+        "season": question.season, "blanks": question.blanks,
+    }  # fmt: skip
+    for name, value in asked.items():
+        if card[name] != value:
+            return f"release {champion.number} has {name} {card[name]}, now it is {value}"
+    known = {series for _, forecast in read_forecasts(champion.file("forecasts.parquet")) for series in forecast.ids}
+    share = float(np.mean([series in known for series in panel.ids.tolist()]))
+    if share < KNOWN_SHARE:
+        return f"release {champion.number} knows {share:.0%} of the styles"
+    newest = max(card["folds"])
+    if panel.end - (newest + card["horizon"]) >= card["horizon"]:
+        return f"the origins of release {champion.number} lie more than a horizon back"
+    if panel.end < _origin(champion, panel):
+        return f"the data ends before the origin of release {champion.number}"
+    return ""
+
+
+def _origin(champion: Release, panel: Panel) -> int:
+    return int(panel.calendar.containing(champion.json("card.json")["origin"]))
+
+
+def _stale(kind: str, settings: Settings, champion: Release, now: datetime) -> str:
+    """Why the champion's version of a model is too old, "" when it is not."""
+    entry = champion.manifest["models"].get(kind)
+    if entry is None:
+        return ""
+    age = now - datetime.fromisoformat(entry["trained_at"])
+    limit = settings.models[kind].retrain_frequency_days + settings.schedule.grace_days
+    return f"its version is {age.days} days old, {limit} are allowed" if age > timedelta(days=limit) else ""
+
+
+def _next(settings: Settings, kind: str, day: date) -> str:
+    ahead = (day + timedelta(days=offset) for offset in range(1, LOOKS_AHEAD))
+    found = next((one for one in ahead if kind in models_due(settings.schedule, one)), None)
+    return found.isoformat() if found else "no day of the coming year"
