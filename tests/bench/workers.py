@@ -19,7 +19,7 @@ from jobs.plan import Task
 from jobs.sections import ClusterSettings
 from jobs.tasks import Work, run_task
 from models.base import FitContext, ForecastSpec
-from tests.bench import __main__ as bench
+from tests.bench.stages import configured
 
 N_BATCHES, BATCH = 12, 8
 KINDS = ("arima",)
@@ -67,7 +67,7 @@ def _calls(panel: Panel, horizon: int, folder: Path) -> list[Work]:
         works.append(
             Work(
                 task=task,
-                recipes={k: bench.configured(k) for k in KINDS},
+                recipes={k: configured(k) for k in KINDS},
                 refit={k: frozenset({cutoff}) for k in KINDS},
                 chosen={},
                 question=question,
