@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from demand.outliers import OutlierSettings, cap
 from demand.panel import Blanks, Panel
 from evaluation.classes import demand_classes
 from evaluation.folds import Fold
@@ -23,19 +24,24 @@ Raw = Mapping[str, Mapping[int, Forecast]]  # model -> cutoff -> forecast with g
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What every model of a race was asked, and how blank cells are read."""
+    """What every model of a race was asked, how blank cells are read, and whether unusual demand is capped for it."""
 
     spec: ForecastSpec
     context: FitContext
     blanks: Blanks
+    outliers: OutlierSettings = field(default_factory=OutlierSettings)
 
     @property
     def season(self) -> int:
         return self.context.season
 
-    def history(self, panel: Panel, fold: Fold) -> Panel:
-        """What every model sees at the fold's cutoff: blank cells filled from this history alone."""
+    def known(self, panel: Panel, fold: Fold) -> Panel:
+        """What was known at the fold's cutoff, as it was: the scales of errors come from it."""
         return fold.history(panel, self.blanks)
+
+    def history(self, panel: Panel, fold: Fold) -> Panel:
+        """What every model sees at the fold's cutoff: blanks filled, unusual demand capped, from this history alone."""
+        return cap(self.known(panel, fold), self.outliers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,7 @@ def member_results(panel: Panel, raw: Raw, folds: Sequence[Fold], question: Ques
     out: dict[str, list[FoldResult]] = {}
     for fold in folds:
         history = question.history(panel, fold)
-        scale, scale_sq, last = scales(history, question.season)
+        scale, scale_sq, last = scales(question.known(panel, fold), question.season)
         actuals = fold.actuals(panel, history)
         spare = _smoothing(raw, fold)
         for model, by_cutoff in raw.items():
@@ -98,8 +104,8 @@ def ensemble_at(
 
 def ensemble_result(at: EnsembleAt, panel: Panel, question: Question) -> FoldResult:
     """The ensemble's forecast beside the truth of its window."""
-    history = question.history(panel, at.fold)
-    return FoldResult(KIND, at.fold, at.forecast, at.fold.actuals(panel, history), *scales(history, question.season))
+    known = question.known(panel, at.fold)
+    return FoldResult(KIND, at.fold, at.forecast, at.fold.actuals(panel, known), *scales(known, question.season))
 
 
 def _mixed_result(

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from demand.cleaning import CleaningSettings
 from demand.errors import SettingsError
 from jobs.keys import UNAVAILABLE_MODELS
 from jobs.own_folder import CONF
@@ -29,7 +30,7 @@ _FIXED = {
 
 def check(settings: Settings) -> None:
     """Raises SettingsError for every model whose configuration is impossible or could not act."""
-    faults: list[SettingsError] = []
+    faults: list[SettingsError] = list(_capping(settings.cleaning))
     for kind, config in settings.models.items():
         try:
             _check_model(kind, config, settings)
@@ -41,6 +42,22 @@ def check(settings: Settings) -> None:
 def warnings(settings: Settings, cpus: int | None = None) -> list[str]:
     """What is allowed but deserves a look, as sentences; `cpus` are this machine's unless given."""
     return list(_warnings(settings, cpus or os.cpu_count() or 1))
+
+
+def _capping(cleaning: CleaningSettings) -> Iterator[SettingsError]:
+    if cleaning.outlier_action != "cap":
+        return
+    if not cleaning.outlier_detection:
+        yield SettingsError(
+            "nothing is capped while outlier_detection is false", key="cleaning.outlier_action",
+            hint="Set cleaning.outlier_detection=true, or outlier_action=flag",
+        )  # fmt: skip
+    if cleaning.outlier_method == "isolation_forest":
+        # It looks at all styles at once: a batch would be capped otherwise than the fleet it was cut from.
+        yield SettingsError(
+            "capping needs limits of each style", key="cleaning.outlier_method", found=cleaning.outlier_method,
+            expected="iqr or zscore",
+        )  # fmt: skip
 
 
 def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:

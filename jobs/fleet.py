@@ -133,7 +133,7 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
         season=season_periods(settings, calendar), seed=settings.seed, min_rows=settings.min_training_samples,
         max_rows=settings.max_training_samples, features=settings.features,
     )  # fmt: skip
-    return Question(spec, context, settings.folds.blanks or "interpolate")
+    return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
 def _ask(settings: Settings, panel: Panel, live: bool) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:

@@ -258,6 +258,20 @@ def test_when_a_model_value_is_impossible_or_cannot_act_then_it_is_refused(plain
         check(settings)
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"cleaning__outlier_detection": False}, "nothing is capped"),
+        ({"cleaning__outlier_method": "isolation_forest"}, "limits of each style"),
+    ],
+)
+def test_when_capping_could_not_act_or_not_style_by_style_then_it_is_refused(plain, values, named):
+    settings = Settings.from_mapping(changed(plain, cleaning__outlier_action="cap", **values))
+    with pytest.raises(SettingsError, match=named):
+        check(settings)
+    check(Settings.from_mapping(changed(plain, cleaning__outlier_action="cap")))
+
+
 @pytest.mark.parametrize("kind", FORECASTERS)
 def test_when_the_shipped_model_is_read_then_its_recipe_accepts_it(default, kind):
     assert recipe_class(kind).from_config(default.models[kind]).kind == kind
