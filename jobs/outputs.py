@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -165,8 +166,8 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     n = counts(outcomes)
     lines = [
         f"Styles    {n['in']} in = {n['ok']} ok + {n['fell_back']} fell back + {n['rejected']} rejected",
-        f"Best      {verdict.best}: WAPE {best['wape']:.3f}, MASE {best['mase']:.3f}, bias {best['bias_rel']:+.1%}",
-        f"Baseline  seasonal naive: WAPE {naive['wape']:.3f}, MASE {naive['mase']:.3f}, bias {naive['bias_rel']:+.1%}",
+        f"Best      {verdict.best}: {_errors(best)}",
+        f"Baseline  seasonal naive: {_errors(naive)}",
     ]
     if verdict.live is not None:
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
@@ -175,6 +176,14 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
     lines.append(f"Time      {seconds}")
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def _errors(row: pd.Series) -> str:
+    """WAPE, MASE and bias of a row of the board in words; "undefined" where nothing was sold or nothing varied."""
+    parts = (("WAPE", "wape", ".3f"), ("MASE", "mase", ".3f"), ("bias", "bias_rel", "+.1%"))
+    return ", ".join(
+        f"{word} {'undefined' if math.isnan(row[name]) else format(row[name], form)}" for word, name, form in parts
+    )
 
 
 def where(paths: Sequence[tuple[str, Path]]) -> list[str]:
