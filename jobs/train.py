@@ -5,9 +5,10 @@ from __future__ import annotations
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
 from jobs.ingest import read
-from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.outputs import said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
+from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes

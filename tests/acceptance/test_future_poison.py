@@ -37,7 +37,7 @@ def poisoned(frame: pd.DataFrame, cutoff: pd.Timestamp) -> pd.DataFrame:
 
 
 def cutoff_of(frame: pd.DataFrame, weeks_back: int) -> pd.Timestamp:
-    return frame["ds"].max() - pd.Timedelta(days=HORIZON * weeks_back)
+    return pd.Timestamp(frame["ds"].max()) - pd.Timedelta(days=HORIZON * weeks_back)
 
 
 def backtest(frame: pd.DataFrame, root: Path, *told: str) -> Ran:

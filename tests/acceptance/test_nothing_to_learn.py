@@ -42,8 +42,9 @@ def gains(ran: Ran, truth: pd.DataFrame) -> pd.DataFrame:
     losses = scored.groupby(["model", "unique_id"])[["absolute", "squared"]].sum()
     difference = losses.loc["mean"] - losses.drop(index="mean", level="model")
     by_model = difference.groupby("model")
-    error = by_model.std() / np.sqrt(by_model.size().to_numpy())[:, None]
-    return by_model.mean() / error.where(error > 0, 1.0)
+    error = by_model.sem()
+    found: pd.DataFrame = by_model.mean() / error.where(error > 0, 1.0)
+    return found
 
 
 def holds_the_baseline(ran: Ran, printed: str) -> None:
