@@ -88,6 +88,13 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
         recipe.from_config(config)
     if config.features and "features" not in used:
         raise SettingsError("this model has no features", key=f"{where}.features", found=config.features, expected="[]")
+    idle = {"test_split": "it acts in folds=holdout, which is not available yet"}
+    if "validation_split" not in used:
+        idle["validation_split"] = "this model holds nothing back"
+    for name, why in idle.items():
+        found, default = getattr(config, name), getattr(ModelConfig, name)
+        if found != default:
+            raise SettingsError(f"{name} cannot act: {why}", key=f"{where}.{name}", found=found, expected=default)
 
 
 def _warnings(settings: Settings, cpus: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`python -m jobs.train`: trains the models that are due (or those of `only`), scores them and makes a release."""
+"""`python -m jobs.train`: trains every enabled model (or those of `only`), scores them and makes a release."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ LSTM = (
 )
 # Two scored and two inner origins of a week; every model as small as it can be.
 SMALL = (
-    "freq=D", "horizon=7", "folds.n=2", "folds.inner=2", "parallel_training=false", "progress=false",
+    "freq=D", "horizon=7", "cross_validation_folds=2", "folds.inner=2", "parallel_training=false", "progress=false",
     "log_level=WARNING", *XGBOOST, *ARIMA, *PROPHET, *LSTM,
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from tests.acceptance.made import Ran, fleet, frame_of, run_job, written
 HORIZON = 7
 FAST = ("only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false",
         "models.xgboost.features=[lag_1,lag_7,rolling_mean_7,dayofweek,price]")  # fmt: skip
-ALL = ("only=[arima,prophet,lstm,xgboost,ensemble]", "folds.n=1", "folds.inner=1")
+ALL = ("only=[arima,prophet,lstm,xgboost,ensemble]", "cross_validation_folds=1", "folds.inner=1")
 # Origins by how many weeks before the end they lie: two scored ones, and before them two that only feed weights.
 SCORED, INNER = (2, 1), (4, 3)
 BATCHES = ("mean", "quantiles", "made_by", "reason", "note")

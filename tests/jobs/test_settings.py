@@ -245,6 +245,8 @@ def test_when_a_model_that_is_off_is_asked_for_then_it_is_refused(plain, values)
         ("models__xgboost__features", ["lag_1x"], "did you mean 'lag_1'"),
         ("models__naive__features", ["lag_1"], "models.naive.features"),
         ("models__naive__target", "price", "models.naive.target"),
+        ("models__xgboost__test_split", 0.3, "holdout"),
+        ("models__arima__validation_split", 0.3, "holds nothing back"),
         ("models__xgboost__algorithm", "prophet", "models.xgboost.algorithm"),
         ("models__ensemble__hyperparameters__voting", "hard", "voting"),
         ("models__ensemble__training_params__retrain_base_models", False, "not available yet"),
