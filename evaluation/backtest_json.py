@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ def backtest_json(
     timestamp: str,
     data_points: int,
     errors: Mapping[str, str] | None = None,
+    skipped: Collection[str] = (),
     importance: Mapping[str, Mapping[str, float]] | None = None,
     weights: Mapping[str, float] | None = None,
     recommendations: Sequence[str] = (),
@@ -34,8 +35,8 @@ def backtest_json(
     """The backtest file's content: plain lists, dicts, text and finite numbers; what is undefined is None.
 
     results, board: of `leaderboard`. status is the caller's: it knows what was asked for. errors: {model: cause} of the
-    models that failed. importance: {model: {feature: share}}. weights: {member: weight} of the ensemble. data_points:
-    cells of the whole panel.
+    models without a row of their own; those in `skipped` declined the data, the others failed. importance: {model:
+    {feature: share}}. weights: {member: weight} of the ensemble. data_points: cells of the whole panel.
 
     In each model's entry `predictions` and `test_actual` are the fleet's total (mean forecast) per `test_dates`, origin
     after origin; a total is None where not every value is known. test_size counts scored cells over all origins,
@@ -44,14 +45,12 @@ def backtest_json(
     errors, importance, weights = errors or {}, importance or {}, weights or {}
     yardstick = results["seasonal_naive"]
     entries = {
-        name: _entry(name, of_model, yardstick, data_points, errors.get(name), importance.get(name, {}))
+        name: _entry(name, of_model, yardstick, data_points, importance.get(name, {}))
         for name, of_model in results.items()
     }
-    entries |= {
-        name: {"model": name, "status": "failed", "error": cause}
-        for name, cause in errors.items()
-        if name not in entries
-    }
+    for name, cause in errors.items():
+        word = "skipped" if name in skipped else "failed"
+        entries[name] = entries.get(name, {"model": name}) | {"status": word, "error": cause}
     if KIND in entries and weights:
         members = [name for name in weights if name in entries]
         entries[KIND] |= {
@@ -83,7 +82,7 @@ def backtest_json(
 
 
 def _entry(
-    name: str, results: Sequence[FoldResult], yardstick: Sequence[FoldResult], data_points: int, error: str | None,
+    name: str, results: Sequence[FoldResult], yardstick: Sequence[FoldResult], data_points: int,
     importance: Mapping[str, float],
 ) -> dict[str, Any]:  # fmt: skip
     dates, predicted, actual = fleet_totals(results)
@@ -91,7 +90,7 @@ def _entry(
     newest = max(results, key=lambda r: r.fold.cutoff)
     entry: dict[str, Any] = {
         "model": name,
-        "status": "failed" if error else "success",
+        "status": "success",
         "metrics": measured,
         "levels": levels(results),
         "by_step": by_step(results),
@@ -102,8 +101,6 @@ def _entry(
         "train_size": int(data_points - newest.actuals.size),
         "test_size": measured["n"],
     }
-    if error:
-        entry["error"] = error
     if importance:
         entry["feature_importance"] = {feature: float(share) for feature, share in importance.items()}
     return entry

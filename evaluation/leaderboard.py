@@ -15,6 +15,7 @@ from evaluation.formulas import wape
 from evaluation.metrics import Measures, levels, measure
 from evaluation.paired import paired_test, same_race
 from evaluation.results import FoldResult
+from models.catalog import BASELINES as SIMPLE
 
 __all__ = [
     "best_model", "leaderboard", "measured_levels", "paired_test", "recommendations", "targets_table", "terminal_table",
@@ -40,7 +41,7 @@ def leaderboard(
     thresholds: Mapping[str, float] | None = None,
     unstable_over: float = 0.5,
 ) -> pd.DataFrame:
-    """One row a model, best first: COLUMNS; a measure that is undefined is NaN.
+    """One row a model, best first, of equals the baseline first: COLUMNS; a measure that is undefined is NaN.
 
     `score` is what ranked (lower is better) and `attrs["ranked_by"]` its name; `attrs["notes"]` says in plain words
     where the rule was changed: `mape` that is nowhere defined falls to `wape`; where the zero forecast is the best on
@@ -50,7 +51,7 @@ def leaderboard(
     n_fell_back    rows (series x origins, of n_rows) another model made
     beats_baseline better score than the seasonal naive and than the mean, on the same origins
     below_threshold  accuracy not shown to reach the model's entry in `thresholds`
-    eligible       may be called best: not the zero forecast under this or another name
+    eligible       may be called best: made a row of its own, and is not the zero forecast under this or another name
     wape_std, wape_worst, worst_cutoff   over origins (standard deviation with n - 1); unstable: std / mean over a limit
 
     Raises DataError when a baseline is missing or models were not scored on the same folds, series and truth.
@@ -69,7 +70,8 @@ def leaderboard(
     board["below_threshold"] = limit.notna() & ~(board["accuracy"] >= limit)
     mean_wape = board.pop("_wape_mean")
     board["unstable"] = board["wape_std"] > unstable_over * mean_wape
-    board = board.sort_values(["score", "model"], na_position="last", ignore_index=True)[list(COLUMNS)]
+    board["_learned"] = ~board["model"].isin(list(SIMPLE))
+    board = board.sort_values(["score", "_learned", "model"], na_position="last", ignore_index=True)[list(COLUMNS)]
     board.attrs = {"ranked_by": ranked_by, "asked_for": metric, "notes": notes}
     return board
 
@@ -103,7 +105,8 @@ def _row(name: str, results: Sequence[FoldResult]) -> dict[str, Any]:
         "wape_std": float(known.std(ddof=1)) if len(known) > 1 else np.nan,
         "wape_worst": float(known.max()) if len(known) else np.nan,
         "worst_cutoff": _date(results[worst]) if worst is not None else "",
-        "eligible": name != "zero" and not _all_zero(results),
+        # A model all of whose rows another one made has shown nothing, however good the other is.
+        "eligible": name != "zero" and not _all_zero(results) and measured["n_fell_back"] < measured["n_rows"],
         "_wape_mean": float(known.mean()) if len(known) else np.nan,
     }
 
@@ -146,13 +149,10 @@ def _score(board: pd.DataFrame, ranked_by: str) -> pd.Series:
 
 
 def best_model(board: pd.DataFrame) -> str:
-    """The first row that may be called best. Raises DataError when there is none."""
+    """The first row that may be called best; the seasonal naive, the yardstick, where none may: nothing can be told
+    apart where all forecast zero or no actual value is known."""
     candidates = board.loc[board["eligible"] & board["score"].notna(), "model"]
-    if candidates.empty:
-        raise DataError(
-            "no model can be called best: none was scored or all forecast zero", models=list(board["model"])
-        )
-    return str(candidates.iloc[0])
+    return "seasonal_naive" if candidates.empty else str(candidates.iloc[0])
 
 
 def measured_levels(results_by_model: Mapping[str, Sequence[FoldResult]]) -> dict[str, dict[str, Measures]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from evaluation.advice import terminal_table
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
-from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.outputs import said, summary, where, write_backtest, write_tables
 from jobs.reporting import write_backtest_plot
+from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from demand.cleaning import CleaningSettings
 from demand.errors import SettingsError
 from jobs.keys import UNAVAILABLE_MODELS
 from jobs.own_folder import CONF
@@ -29,15 +30,8 @@ _FIXED = {
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError for every model whose configuration is impossible or could not act, and for capping by a
-    method that judges the fleet as a whole: batches of the fleet would have limits of their own."""
-    faults: list[SettingsError] = []
-    cleaning = settings.cleaning
-    if cleaning.outlier_action == "cap" and cleaning.outlier_method == "isolation_forest":
-        faults.append(SettingsError(
-            "capping needs limits for each series", key="cleaning.outlier_method", found=cleaning.outlier_method,
-            expected="iqr or zscore",
-        ))  # fmt: skip
+    """Raises SettingsError for every model whose configuration is impossible or could not act."""
+    faults: list[SettingsError] = list(_capping(settings.cleaning))
     for kind, config in settings.models.items():
         try:
             _check_model(kind, config, settings)
@@ -49,6 +43,22 @@ def check(settings: Settings) -> None:
 def warnings(settings: Settings, cpus: int | None = None) -> list[str]:
     """What is allowed but deserves a look, as sentences; `cpus` are this machine's unless given."""
     return list(_warnings(settings, cpus or os.cpu_count() or 1))
+
+
+def _capping(cleaning: CleaningSettings) -> Iterator[SettingsError]:
+    if cleaning.outlier_action != "cap":
+        return
+    if not cleaning.outlier_detection:
+        yield SettingsError(
+            "nothing is capped while outlier_detection is false", key="cleaning.outlier_action",
+            hint="Set cleaning.outlier_detection=true, or outlier_action=flag",
+        )  # fmt: skip
+    if cleaning.outlier_method == "isolation_forest":
+        # It looks at all styles at once: a batch would be capped otherwise than the fleet it was cut from.
+        yield SettingsError(
+            "capping needs limits of each style", key="cleaning.outlier_method", found=cleaning.outlier_method,
+            expected="iqr or zscore",
+        )  # fmt: skip
 
 
 def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
@@ -78,6 +88,16 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
         recipe.from_config(config)
     if config.features and "features" not in used:
         raise SettingsError("this model has no features", key=f"{where}.features", found=config.features, expected="[]")
+    if config.test_split != ModelConfig.test_split and settings.folds.mode != "holdout":
+        raise SettingsError(
+            "test_split acts in a holdout only", key=f"{where}.test_split", found=config.test_split,
+            expected=ModelConfig.test_split, hint="Set folds=holdout, or folds.test_size for rolling origins",
+        )  # fmt: skip
+    if "validation_split" not in used and config.validation_split != ModelConfig.validation_split:
+        raise SettingsError(
+            "validation_split cannot act: this model holds nothing back", key=f"{where}.validation_split",
+            found=config.validation_split, expected=ModelConfig.validation_split,
+        )  # fmt: skip
 
 
 def _warnings(settings: Settings, cpus: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,17 +18,15 @@ from evaluation.advice import recommendations
 from evaluation.backtest_json import Status, backtest_json
 from evaluation.leaderboard import paired_test
 from jobs.fleet import Fleet
-from jobs.publish import commonest_reason, importances
+from jobs.publish import importances
 from jobs.race import Race
-from jobs.settings import Settings
+from jobs.rowless import failed_models, without_rows
 from jobs.verdict import Verdict, forecasts_frame
 from models.base import Forecast
 from models.ensemble import KIND
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
-_ERROR = re.compile(r"\w*(Error|Exception): |its worker died")
 WIDTH = 80
-INSUFFICIENT = "Insufficient data"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -100,6 +98,7 @@ def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
         timestamp=fleet.run.json("manifest.json")["created"],
         data_points=int(fleet.panel.lengths.sum()),
         errors=without_rows(race),
+        skipped=set(without_rows(race)) - set(failed),
         importance={kind: importances(fleet, kind) for kind in race.raw},
         weights=dict(zip(newest.weights.members, map(float, newest.weights.fleet), strict=True)) if newest else {},
         recommendations=advice(verdict),
@@ -114,27 +113,6 @@ def advice(verdict: Verdict) -> list[str]:
         return recommendations(verdict.board)
     test = paired_test(verdict.results[verdict.best], verdict.results["seasonal_naive"])
     return recommendations(verdict.board, test)
-
-
-def without_rows(race: Race) -> dict[str, str]:
-    """Models that made no row of their own at any origin, and the commonest cause."""
-    return {
-        kind: commonest_reason(race, kind)
-        for kind, by_cutoff in race.raw.items()
-        if not any(forecast.made.any() for forecast in by_cutoff.values())
-    }
-
-
-def failed_models(race: Race, settings: Settings) -> dict[str, str]:
-    """Models without a row that broke, or that were asked for by name; the others declined the data and are skipped."""
-    asked = settings.only or ()
-    return {kind: cause for kind, cause in without_rows(race).items() if kind in asked or _broke(race, kind)}
-
-
-def _broke(race: Race, kind: str) -> bool:
-    """Whether an error stands behind a missing row; too little history or budget is a model's own word."""
-    reasons = {str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]}
-    return any(_ERROR.match(reason) and INSUFFICIENT not in reason for reason in reasons)
 
 
 def summary(
@@ -165,8 +143,8 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     n = counts(outcomes)
     lines = [
         f"Styles    {n['in']} in = {n['ok']} ok + {n['fell_back']} fell back + {n['rejected']} rejected",
-        f"Best      {verdict.best}: WAPE {best['wape']:.3f}, MASE {best['mase']:.3f}, bias {best['bias_rel']:+.1%}",
-        f"Baseline  seasonal naive: WAPE {naive['wape']:.3f}, MASE {naive['mase']:.3f}, bias {naive['bias_rel']:+.1%}",
+        f"Best      {verdict.best}: {_errors(best)}",
+        f"Baseline  seasonal naive: {_errors(naive)}",
     ]
     if verdict.live is not None:
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
@@ -175,6 +153,14 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
     lines.append(f"Time      {seconds}")
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def _errors(row: Any) -> str:
+    """WAPE, MASE and bias of a row of the board in words; "undefined" where nothing was sold or nothing varied."""
+    parts = (("WAPE", "wape", ".3f"), ("MASE", "mase", ".3f"), ("bias", "bias_rel", "+.1%"))
+    return ", ".join(
+        f"{word} {'undefined' if math.isnan(row[name]) else format(row[name], form)}" for word, name, form in parts
+    )
 
 
 def where(paths: Sequence[tuple[str, Path]]) -> list[str]:

@@ -16,6 +16,7 @@ from demand.calendar import Calendar
 from evaluation.metrics import measure
 from jobs.fleet import Fleet, registry
 from jobs.race import Race
+from jobs.rowless import failed_models, without_rows
 from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
@@ -166,23 +167,22 @@ def _relative_wape(card: Mapping[str, Any]) -> float | None:
 
 
 def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: str) -> list[Mapping[str, Any]]:
-    """One entry a model (contract 8.2); a model that made no row anywhere is `failed`, with the commonest cause."""
+    """One entry a model (contract 8.2); a model without a row is `failed` or `skipped`, with the commonest cause."""
     manifest = fleet.run.json("manifest.json")
     seconds: dict[str, float] = {}
     for report in race.timings:
         for kind, value in report["seconds"].items():
             seconds[kind] = seconds.get(kind, 0.0) + value
     entries: list[Mapping[str, Any]] = []
+    failed, causes = failed_models(race, fleet.settings), without_rows(race)
     for kind in verdict.live_members:
-        made = [forecast.made for forecast in race.raw[kind].values()]
-        failed = not any(rows.any() for rows in made)
         carried = fleet.intent is not None and kind in fleet.intent.carried
         metrics = measure(verdict.results[kind])
         n_train = int(sum(fleet.panel.lengths))
         cells = sum(int(result.actuals.size) for result in verdict.results[kind])
         entry: dict[str, Any] = {
             "model_type": kind,
-            "status": "skipped" if carried else "failed" if failed else "success",
+            "status": "failed" if kind in failed else "skipped" if carried or kind in causes else "success",
             "trained_at": manifest["created"],
             "model_path": f"releases/{number:06d}/models/{kind}",
             "metrics": {**metrics, "train_size": n_train, "test_size": cells},
@@ -196,16 +196,10 @@ def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: st
         }
         if carried and fleet.intent is not None:
             entry["error"] = f"{fleet.intent.idle.get(kind, 'not asked for')}; release {fleet.intent.release}'s is used"
-        elif failed:
-            entry["error"] = commonest_reason(race, kind)
+        elif kind in causes:
+            entry["error"] = causes[kind]
         entries.append(entry)
     return entries
-
-
-def commonest_reason(race: Race, kind: str) -> str:
-    """Why most of a model's missing rows are missing; "" when none is."""
-    reasons = [str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]]
-    return max(sorted(set(reasons)), key=reasons.count) if reasons else ""
 
 
 def importances(fleet: Fleet, kind: str) -> dict[str, float]:

@@ -15,9 +15,10 @@ from evaluation.metrics import by_step, levels
 from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
 from jobs.fleet import Fleet
-from jobs.outputs import advice, without_rows
+from jobs.outputs import advice
 from jobs.publish import importances
 from jobs.race import Race
+from jobs.rowless import without_rows
 from jobs.settings import chosen_models
 from jobs.verdict import Verdict
 

@@ -1,4 +1,4 @@
-"""`python -m jobs.train`: trains the models that are due (or those of `only`), scores them and makes a release."""
+"""`python -m jobs.train`: trains every enabled model (or those of `only`), scores them and makes a release."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from jobs.carry import Intent, what_is_due, with_carried
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import Decide, compete, prepare, registry
 from jobs.ingest import read
-from jobs.outputs import WIDTH, failed_models, said, summary, where, write_backtest, write_tables
+from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
+from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes

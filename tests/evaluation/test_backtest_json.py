@@ -76,6 +76,9 @@ def test_when_a_model_made_no_row_of_its_own_then_it_is_failed_though_its_fallba
     value = built(results, status="partial", errors={"xgboost": "time_budget"})
     assert value["results"]["xgboost"]["status"] == "failed"
     assert value["results"]["xgboost"]["error"] == "time_budget"
+    skipped = built(results, status="success", errors={"xgboost": "12 periods are too few"}, skipped={"xgboost"})
+    assert skipped["results"]["xgboost"]["status"] == "skipped"
+    assert skipped["summary"]["model_comparison"]["xgboost"]["status"] == "skipped"
 
 
 def test_when_nothing_was_sold_then_the_file_is_still_strict_json():

@@ -198,3 +198,27 @@ def test_when_demand_is_noise_then_nothing_beats_the_mean_by_much():
     board = leaderboard(race(panel)).set_index("model")
     assert board.loc["xgboost", "wape"] > board.loc["mean", "wape"] - 0.02
     assert board.loc["xgboost", "r2"] <= 0.05
+
+
+def test_when_another_model_made_every_row_then_a_model_is_not_eligible_for_them():
+    results = race()
+    whole = [replace(r, forecast=replace(r.forecast, made_by=np.full(len(r.forecast.ids), "tsb")))
+             for r in results["xgboost"]]  # fmt: skip
+    board = leaderboard(results | {"xgboost": whole}).set_index("model")
+    assert not board.loc["xgboost", "eligible"]
+    assert board.loc["xgboost", "n_fell_back"] == board.loc["xgboost", "n_rows"]
+    half = [whole[0], *results["xgboost"][1:]]
+    assert leaderboard(results | {"xgboost": half}).set_index("model").loc["xgboost", "eligible"]
+
+
+def test_when_none_may_be_called_best_then_it_is_the_yardstick():
+    zero = np.zeros((1, 10))
+    board = board_of(SPARSE, {"zero": zero, "mean": zero, "seasonal_naive": zero, "lstm": zero})
+    assert not board["eligible"].any()
+    assert best_model(board) == "seasonal_naive"
+
+
+def test_when_scores_are_equal_then_the_baseline_comes_before_what_was_learned():
+    models = {"arima": LEVEL, "zero": LEVEL * 0, "mean": LEVEL, "seasonal_naive": LEVEL, "tsb": LEVEL}
+    board = board_of(np.full((1, 10), 1.0), models)
+    assert board["model"].tolist() == ["mean", "seasonal_naive", "tsb", "arima", "zero"]

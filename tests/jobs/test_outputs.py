@@ -11,8 +11,9 @@ import pytest
 
 from demand.panel import Panel
 from jobs import compose
-from jobs.outputs import counts, failed_models, without_rows, write_planner_files
+from jobs.outputs import counts, write_planner_files
 from jobs.race import Race
+from jobs.rowless import failed_models, without_rows
 from models.base import Forecast, ForecastSpec
 from models.fallback import nothing
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jobs.fleet import compete
-from jobs.publish import _may_replace, commonest_reason, publish, registry_of
+from jobs.publish import _may_replace, publish, registry_of
+from jobs.rowless import commonest_reason
 from jobs.run_folder import RunFolder
 from jobs.tasks import read_forecasts
 from jobs.verdict import outcomes

@@ -258,6 +258,8 @@ def test_when_a_model_that_is_off_is_asked_for_then_it_is_refused(plain, values)
         ("models__xgboost__features", ["lag_1x"], "did you mean 'lag_1'"),
         ("models__naive__features", ["lag_1"], "models.naive.features"),
         ("models__naive__target", "price", "models.naive.target"),
+        ("models__xgboost__test_split", 0.3, "holdout"),
+        ("models__arima__validation_split", 0.3, "holds nothing back"),
         ("models__xgboost__algorithm", "prophet", "models.xgboost.algorithm"),
         ("models__ensemble__hyperparameters__voting", "hard", "voting"),
         ("models__ensemble__hyperparameters__models", ["arma"], "arma|same number"),
@@ -268,6 +270,20 @@ def test_when_a_model_value_is_impossible_or_cannot_act_then_it_is_refused(plain
     settings = Settings.from_mapping(changed(plain, **{path: value}))
     with pytest.raises(SettingsError, match=named):
         check(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"cleaning__outlier_detection": False}, "nothing is capped"),
+        ({"cleaning__outlier_method": "isolation_forest"}, "limits of each style"),
+    ],
+)
+def test_when_capping_could_not_act_or_not_style_by_style_then_it_is_refused(plain, values, named):
+    settings = Settings.from_mapping(changed(plain, cleaning__outlier_action="cap", **values))
+    with pytest.raises(SettingsError, match=named):
+        check(settings)
+    check(Settings.from_mapping(changed(plain, cleaning__outlier_action="cap")))
 
 
 @pytest.mark.parametrize("kind", FORECASTERS)
