@@ -29,6 +29,7 @@ from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
 from jobs.settings import (
     Settings,
+    as_config_json,
     as_plain,
     chosen_models,
     config_hash,
@@ -106,12 +107,14 @@ def prepare(settings: Settings, job: str, live: bool) -> Fleet:
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     panel, report = ingested.panel, ingested.report.as_json()
     asked = _ask(settings, panel, live)
-    run = RunFolder.create(runs_root(settings), settings.run_id)
-    write_panel(panel, run.file("panel"))
-    run.write_json("cleaning.json", report)
-    text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
-    write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
-    run.write_json("manifest.json", _lineage(settings, panel, job))
+
+    def begin(new: RunFolder) -> None:
+        write_panel(panel, new.file("panel"))
+        new.write_json("cleaning.json", report)
+        write_config(new, settings)
+        new.write_json("manifest.json", _lineage(settings, panel, job))
+
+    run = RunFolder.create(runs_root(settings), settings.run_id, begin)
     log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
     return Fleet(run, settings, panel, report, *asked, stages={"data": time.perf_counter() - started})
 
@@ -119,6 +122,13 @@ def prepare(settings: Settings, job: str, live: bool) -> Fleet:
 def runs_root(settings: Settings) -> Path:
     """Where runs are written."""
     return Path(settings.storage.root) / settings.storage.training_registry
+
+
+def write_config(run: RunFolder, settings: Settings) -> None:
+    """config.yaml, the whole tree as a job reads it, and config.json: 43 keys, 13 fields a model, schedule, targets."""
+    text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
+    write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
+    run.write_json("config.json", as_config_json(settings))
 
 
 def ask(settings: Settings, panel: Panel, live: bool) -> Question:
