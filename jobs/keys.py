@@ -72,7 +72,6 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
 # Further settings that nothing reads yet, by the same rule.
 UNREAD: dict[str, Any] = {
     "folds.mode": "rolling",
-    "export.earlier_names": False,
     "schedule.grace_days": 3,
     "schedule.retries": 2,
 }

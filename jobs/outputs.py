@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,18 +16,14 @@ from demand.durable import write_whole
 from evaluation.advice import recommendations
 from evaluation.backtest_json import Status, backtest_json
 from evaluation.leaderboard import paired_test
+from jobs.entries import entries, failed_models, importances, tried, without_rows
 from jobs.fleet import Fleet
-from jobs.publish import commonest_reason, importances
 from jobs.race import Race
-from jobs.settings import Settings
 from jobs.verdict import Verdict, forecasts_frame
 from models.base import Forecast
-from models.ensemble import KIND
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
-_ERROR = re.compile(r"\w*(Error|Exception): |its worker died")
 WIDTH = 80
-INSUFFICIENT = "Insufficient data"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -116,37 +111,17 @@ def advice(verdict: Verdict) -> list[str]:
     return recommendations(verdict.board, test)
 
 
-def without_rows(race: Race) -> dict[str, str]:
-    """Models that made no row of their own at any origin, and the commonest cause."""
-    return {
-        kind: commonest_reason(race, kind)
-        for kind, by_cutoff in race.raw.items()
-        if not any(forecast.made.any() for forecast in by_cutoff.values())
-    }
-
-
-def failed_models(race: Race, settings: Settings) -> dict[str, str]:
-    """Models without a row that broke, or that were asked for by name; the others declined the data and are skipped."""
-    asked = settings.only or ()
-    return {kind: cause for kind, cause in without_rows(race).items() if kind in asked or _broke(race, kind)}
-
-
-def _broke(race: Race, kind: str) -> bool:
-    """Whether an error stands behind a missing row; too little history or budget is a model's own word."""
-    reasons = {str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]}
-    return any(_ERROR.match(reason) and INSUFFICIENT not in reason for reason in reasons)
-
-
 def summary(
-    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]
+    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str], release: int | None
 ) -> dict[str, Any]:
-    """summary.json (contract 8.2): models attempted, succeeded, failed, skipped; styles by outcome."""
+    """summary.json (contract 8.2): models attempted, succeeded, failed, skipped, and why; styles by outcome."""
     skipped = {kind: cause for kind, cause in without_rows(race).items() if kind not in failed}
-    tried = list(fleet.recipes) + ([KIND] if verdict.ensembles else [])
+    attempted = tried(fleet, verdict)
     return {
+        "run_id": fleet.run.run_id,
         "trained_at": fleet.run.json("manifest.json")["created"],
-        "models_attempted": len(tried),
-        "models_succeeded": len(tried) - len(failed) - len(skipped),
+        "models_attempted": len(attempted),
+        "models_succeeded": len(attempted) - len(failed) - len(skipped),
         "models_failed": len(failed),
         "models_skipped": len(skipped),
         "failed": dict(failed),
@@ -155,6 +130,8 @@ def summary(
         "best_model": verdict.best,
         "served": verdict.served,
         "gate": {"passed": verdict.gate.passed, "reasons": list(verdict.gate.reasons)},
+        "release": release,
+        "results": entries(fleet, race, verdict, release),
     }
 
 

@@ -13,15 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
-from evaluation.metrics import measure
+from jobs.entries import entries, stored_at, tried
 from jobs.fleet import Fleet
 from jobs.race import Race
 from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.registry import Registry
-
-KEEP_LISTED = 10  # features named in a history entry
 
 
 def registry_of(fleet: Fleet) -> Registry:
@@ -47,11 +45,13 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     made = _release_of(registry, fleet) if fleet.settings.resume else None
     number = made or registry.publish(fill)
     if before == number:
+        registry.refresh_view()
         return number, True
     promoted, reason = _may_replace(registry, before, number)
     # The history first: whoever finds a promoted release finds its entries too.
     if made is None or number not in registry.releases_in_history():
-        registry.append_history(_history(fleet, race, verdict, number, reason))
+        said = entries(fleet, race, verdict, number).values()
+        registry.append_history([{**entry, "promotion": reason} for entry in said])
     if promoted:
         registry.promote(number, expected=before, facts={"forced": False})
     if not fleet.settings.releases.model_versioning:
@@ -90,7 +90,6 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
     manifest = run.json("manifest.json")
     calendar = Calendar(fleet.panel.freq)
-    metrics = {model: measure(results) for model, results in verdict.results.items()}
     card = {
         "served": verdict.served,
         "gate": {
@@ -106,7 +105,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "origin": str(calendar.dates([live.origin])[0])[:10],
         "folds": [fold.cutoff for fold in (*fleet.origins.inner, *fleet.origins.scored)],
         "blanks": fleet.question.blanks,
-        "metrics": metrics,
+        "metrics": verdict.metrics,
     }
     write_json(folder / "card.json", card)
     return {
@@ -115,9 +114,9 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {
-            kind: {"path": f"models/{kind}", "source_path": str(run.path), "version": run.run_id,
-                   "metrics": metrics[kind], "below_threshold": _below(verdict, kind)}
-            for kind in verdict.live_members
+            kind: {"path": path, "source_path": str(run.path), "version": run.run_id,
+                   "metrics": verdict.metrics[kind], "below_threshold": _below(verdict, kind)}
+            for kind in tried(fleet, verdict) if (path := stored_at(fleet, verdict, kind))
         },
         **{name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed", "libraries")},
     }  # fmt: skip
@@ -144,61 +143,6 @@ def _relative_wape(card: Mapping[str, Any]) -> float | None:
     """WAPE of what is served over the seasonal naive's on the same origins: comparable between data of two dates."""
     served, naive = (card["metrics"][name]["wape"] for name in (card["served"], "seasonal_naive"))
     return served / naive if served is not None and naive else None
-
-
-def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: str) -> list[Mapping[str, Any]]:
-    """One entry a model (contract 8.2); a model that made no row anywhere is `failed`, with the commonest cause."""
-    manifest = fleet.run.json("manifest.json")
-    seconds: dict[str, float] = {}
-    for report in race.timings:
-        for kind, value in report["seconds"].items():
-            seconds[kind] = seconds.get(kind, 0.0) + value
-    entries: list[Mapping[str, Any]] = []
-    for kind in verdict.live_members:
-        made = [forecast.made for forecast in race.raw[kind].values()]
-        failed = not any(rows.any() for rows in made)
-        metrics = measure(verdict.results[kind])
-        n_train = int(sum(fleet.panel.lengths))
-        cells = sum(int(result.actuals.size) for result in verdict.results[kind])
-        entry: dict[str, Any] = {
-            "model_type": kind,
-            "status": "failed" if failed else "success",
-            "trained_at": manifest["created"],
-            "model_path": f"releases/{number:06d}/models/{kind}",
-            "metrics": {**metrics, "train_size": n_train, "test_size": cells},
-            "top_features": top_features(fleet, kind),
-            "run_id": fleet.run.run_id,
-            "release": number,
-            "promotion": reason,
-            "data_hash": manifest["data_hash"],
-            "config_hash": manifest["config_hash"],
-            "seconds": round(seconds.get(kind, 0.0), 1),
-        }
-        if failed:
-            entry["error"] = commonest_reason(race, kind)
-        entries.append(entry)
-    return entries
-
-
-def commonest_reason(race: Race, kind: str) -> str:
-    """Why most of a model's missing rows are missing; "" when none is."""
-    reasons = [str(r) for forecast in race.raw[kind].values() for r in forecast.reason[~forecast.made]]
-    return max(sorted(set(reasons)), key=reasons.count) if reasons else ""
-
-
-def importances(fleet: Fleet, kind: str) -> dict[str, float]:
-    """Feature -> share, of the model's live fit; empty when it has none."""
-    for path in sorted(fleet.run.path.glob(f"models/{kind}/*/importances.json")):
-        found: dict[str, float] = fleet.run.json(str(path.relative_to(fleet.run.path)))
-        if found:
-            return found
-    return {}
-
-
-def top_features(fleet: Fleet, kind: str) -> list[list[Any]]:
-    """The ten most important features as [name, share]."""
-    ranked = sorted(importances(fleet, kind).items(), key=lambda item: (-item[1], item[0]))
-    return [[name, value] for name, value in ranked[:KEEP_LISTED]]
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from jobs.earlier_names import write_earlier_names
+from jobs.entries import failed_models
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
 from jobs.ingest import read
-from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
+from jobs.outputs import said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.settings import Settings
@@ -35,11 +37,13 @@ def release_fleet(settings: Settings, job: str, report: bool) -> int:
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
-    fleet.run.write_json("summary.json", {**summary(fleet, race, verdict, styles, failed), "release": number})
+    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
     release = registry_of(fleet).root / "releases" / f"{number:06d}"
     paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
-    if settings.plot:
+    if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
+    if fleet.settings.export.earlier_names:
+        paths.append(("Earlier", write_earlier_names(fleet.run, fleet.settings)))
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed))

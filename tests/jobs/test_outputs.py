@@ -11,7 +11,8 @@ import pytest
 
 from demand.panel import Panel
 from jobs import compose
-from jobs.outputs import counts, failed_models, without_rows, write_planner_files
+from jobs.entries import failed_models, without_rows
+from jobs.outputs import counts, write_planner_files
 from jobs.race import Race
 from models.base import Forecast, ForecastSpec
 from models.fallback import nothing
