@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from demand.errors import StorageError
+
+STALE_S = 3600.0  # what nothing has touched for so long is nobody's, also where its owner cannot be asked
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
@@ -53,6 +58,63 @@ def write_whole_folder(path: Path, fill: Callable[[Path], object]) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return path
+
+
+@contextmanager
+def staged(parent: Path) -> Iterator[Path]:
+    """An empty folder of this process's own below `parent`, to be filled and renamed; what is left of it is removed.
+
+    While the body runs a lock beside the folder is held, so that nobody takes it for a leftover. Leftovers of processes
+    that died are removed first. Raises OSError when the folder cannot be made.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    collect_leftovers(parent)
+    folder = parent / uuid.uuid4().hex
+    lock = folder.with_suffix(".lock")
+    with lock.open("x", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(_boot())
+            file.flush()
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # a folder or lock that stays is a leftover that the next one collects
+                if not folder.exists():
+                    lock.unlink()
+
+
+def collect_leftovers(parent: Path) -> None:
+    """Removes what `staged` left below `parent` when its process died; never the folder of a living one.
+
+    A process of this very boot is dead when its lock is free. Elsewhere (another machine on the same storage, where
+    locks may not be seen, or before a restart) nothing is removed until it was left alone for an hour.
+    """
+    for lock in sorted(parent.glob("*.lock")):
+        folder = lock.with_suffix("")
+        try:
+            with lock.open("r+", encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if file.read() == _boot() != "" or _stale(folder if folder.is_dir() else lock):
+                    if folder.exists():
+                        shutil.rmtree(folder)
+                    lock.unlink()
+        except OSError:  # held by a living process, collected by another one meanwhile, or not ours to touch
+            continue
+    for folder in sorted(parent.iterdir()):
+        with suppress(OSError):  # as above
+            if folder.is_dir() and not folder.with_suffix(".lock").exists() and _stale(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stale(path: Path) -> bool:
+    return max(one.stat().st_mtime for one in (path, *path.rglob("*"))) < time.time() - STALE_S
+
+
+def _boot() -> str:
+    """Names this start of this machine's kernel: its own file locks can be trusted. "" where there is no such name."""
+    return _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.is_file() else ""
 
 
 def sync_tree(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.advice import terminal_table
+from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
 from jobs.outputs import said, summary, where, write_backtest, write_tables
@@ -21,11 +22,13 @@ def body(settings: Settings) -> int:
     failed = failed_models(race, fleet.settings)
     write_tables(fleet, race, verdict, styles)
     write_backtest(fleet, race, verdict)
-    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed))
+    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, None))
     show(terminal_table(verdict.board))
     paths = [("Run", fleet.run.path)]
-    if settings.plot:
+    if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
+    if fleet.settings.export.earlier_names:
+        paths.append(("Earlier", write_earlier_names(fleet.run, fleet.settings)))
     show(*said(fleet, verdict, styles, failed), *where(paths))
     return FAILED if failed else OK
 

@@ -30,6 +30,7 @@ from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
 from jobs.settings import (
     Settings,
+    as_config_json,
     as_plain,
     chosen_models,
     config_hash,
@@ -118,13 +119,15 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     panel, report = ingested.panel, ingested.report.as_json()
     intent = decide(panel, ask(settings, panel, live)) if decide else None
     asked = _ask(settings, panel, live, intent)
-    run = RunFolder.create(runs_root(settings), settings.run_id)
-    write_panel(panel, run.file("panel"))
-    run.write_json("cleaning.json", report)
-    text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
-    write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
-    lineage = _lineage(settings, panel, job) | ({"intent": intent.as_json()} if intent else {})
-    run.write_json("manifest.json", lineage)
+
+    def begin(new: RunFolder) -> None:
+        write_panel(panel, new.file("panel"))
+        new.write_json("cleaning.json", report)
+        write_config(new, settings)
+        decided = {"intent": intent.as_json()} if intent else {}
+        new.write_json("manifest.json", _lineage(settings, panel, job) | decided)
+
+    run = RunFolder.create(runs_root(settings), settings.run_id, begin)
     log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
     return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
 
@@ -137,6 +140,13 @@ def runs_root(settings: Settings) -> Path:
 def registry(settings: Settings) -> Registry:
     """The registry under the storage root."""
     return Registry(Path(settings.storage.root) / settings.storage.model_registry)
+
+
+def write_config(run: RunFolder, settings: Settings) -> None:
+    """config.yaml, the whole tree as a job reads it, and config.json: 43 keys, 13 fields a model, schedule, targets."""
+    text = yaml.safe_dump(as_plain(settings), sort_keys=False, allow_unicode=True)
+    write_whole(run.file("config.yaml"), lambda path: path.write_text(text, encoding="utf-8"))
+    run.write_json("config.json", as_config_json(settings))
 
 
 def ask(settings: Settings, panel: Panel, live: bool) -> Question:

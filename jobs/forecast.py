@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from evaluation.backtest import Question, ensemble_at, member_results
 from evaluation.folds import Fold
 from jobs.carry import member_forecasts
 from jobs.entry import FAILED, OK, run
-from jobs.fleet import ask, registry
+from jobs.fleet import ask, registry, runs_root, write_config
 from jobs.ingest import read
 from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
@@ -41,22 +40,26 @@ def body(settings: Settings) -> int:
     members, unusable = member_forecasts(release, history, question)
     served: str = card["served"]
     live = _served(served, release, panel, members, fold, question, settings)
-    folder = RunFolder.create(Path(settings.storage.root) / settings.storage.training_registry, settings.run_id)
-    paths = write_planner_files(live, folder.path, served)
     status = np.where(live.made_by == served, "ok", "fell_back")
     outcomes = pd.DataFrame(
         {"unique_id": live.ids.astype(object), "status": status, "cause": live.reason, "made_by": live.made_by}
     )
-    write_parquet(outcomes, folder.file("outcomes.parquet"))
     facts = {"job": "forecast", "release": release.number, "served": served, "unusable": unusable}
-    folder.write_json("manifest.json", facts)
+
+    def write(new: RunFolder) -> None:
+        write_planner_files(live, new.path, served)
+        write_parquet(outcomes, new.file("outcomes.parquet"))
+        write_config(new, settings)
+        new.write_json("manifest.json", facts)
+
+    folder = RunFolder.create(runs_root(settings), settings.run_id, write)
     newest = str(panel.calendar.dates([panel.end])[0])[:10]
     n_ok = int((status == "ok").sum())
     show(
         f"Release   {release.number}, trained to {card['origin']}; data to {newest}",
         f"Styles    {len(status)} in = {n_ok} ok + {len(status) - n_ok} fell back",
         *[f"Left out  {kind}: {why}"[:80] for kind, why in unusable.items()],
-        f"Forecast  {paths[1]}",
+        f"Forecast  {folder.file('forecast.csv')}",
     )
     return FAILED if unusable else OK
 

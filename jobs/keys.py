@@ -71,7 +71,6 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
 
 # Further settings that nothing reads yet, by the same rule.
 UNREAD: dict[str, Any] = {
-    "export.earlier_names": False,
     "schedule.retries": 2,
 }
 

@@ -17,13 +17,12 @@ from demand.durable import write_whole
 from evaluation.advice import recommendations
 from evaluation.backtest_json import Status, backtest_json
 from evaluation.leaderboard import paired_test
+from jobs.entries import entries, importances, tried
 from jobs.fleet import Fleet
-from jobs.publish import importances
 from jobs.race import Race
 from jobs.rowless import failed_models, without_rows
 from jobs.verdict import Verdict, forecasts_frame
 from models.base import Forecast
-from models.ensemble import KIND
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
 WIDTH = 80
@@ -116,15 +115,16 @@ def advice(verdict: Verdict) -> list[str]:
 
 
 def summary(
-    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str]
+    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping[str, str], release: int | None
 ) -> dict[str, Any]:
-    """summary.json (contract 8.2): models attempted, succeeded, failed, skipped; styles by outcome."""
+    """summary.json (contract 8.2): models attempted, succeeded, failed, skipped, and why; styles by outcome."""
     skipped = {kind: cause for kind, cause in without_rows(race).items() if kind not in failed}
-    tried = list(fleet.recipes) + ([KIND] if verdict.ensembles else [])
+    attempted = tried(fleet, verdict)
     return {
+        "run_id": fleet.run.run_id,
         "trained_at": fleet.run.json("manifest.json")["created"],
-        "models_attempted": len(tried),
-        "models_succeeded": len(tried) - len(failed) - len(skipped),
+        "models_attempted": len(attempted),
+        "models_succeeded": len(attempted) - len(failed) - len(skipped),
         "models_failed": len(failed),
         "models_skipped": len(skipped),
         "failed": dict(failed),
@@ -133,6 +133,8 @@ def summary(
         "best_model": verdict.best,
         "served": verdict.served,
         "gate": {"passed": verdict.gate.passed, "reasons": list(verdict.gate.reasons)},
+        "release": release,
+        "results": entries(fleet, race, verdict, release),
     }
 
 

@@ -13,17 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
-from evaluation.metrics import measure
+from jobs.entries import entries, named, stored_at
 from jobs.fleet import Fleet, registry
 from jobs.race import Race
-from jobs.rowless import failed_models, without_rows
 from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.registry import Registry
 from models.release import Release
-
-KEEP_LISTED = 10  # features named in a history entry
 
 
 def registry_of(fleet: Fleet) -> Registry:
@@ -48,11 +45,13 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     made = _release_of(registry, fleet) if fleet.settings.resume else None
     number = made or registry.publish(fill)
     if before == number:
+        registry.refresh_view()
         return number, True
     promoted, reason = _may_replace(registry, before, number)
     # The history first: whoever finds a promoted release finds its entries too.
     if made is None or number not in registry.releases_in_history():
-        registry.append_history(_history(fleet, race, verdict, number, reason))
+        said = entries(fleet, race, verdict, number).values()
+        registry.append_history([{**entry, "promotion": reason} for entry in said])
     if promoted:
         registry.promote(number, expected=before, facts={"forced": False})
     if not fleet.settings.releases.model_versioning:
@@ -95,7 +94,6 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
     manifest = run.json("manifest.json")
     calendar = Calendar(fleet.panel.freq)
-    metrics = {model: measure(results) for model, results in verdict.results.items()}
     card = {
         "served": verdict.served,
         "gate": {
@@ -112,7 +110,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "n_inner": len(fleet.origins.inner),
         "folds": [fold.cutoff for fold in (*fleet.origins.inner, *fleet.origins.scored)],
         "blanks": fleet.question.blanks,
-        "metrics": metrics,
+        "metrics": verdict.metrics,
     }
     write_json(folder / "card.json", card)
     return {
@@ -121,9 +119,9 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {
-            kind: {**_origin_of(kind, fleet, lender), "path": f"models/{kind}", "metrics": metrics[kind],
-                   "below_threshold": _below(verdict, kind)}
-            for kind in verdict.live_members
+            kind: {**_origin_of(kind, fleet, lender), "path": path,
+                   "metrics": verdict.metrics[kind], "below_threshold": _below(verdict, kind)}
+            for kind in named(fleet, verdict) if (path := stored_at(fleet, verdict, kind))
         },
         **{name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed", "libraries")},
     }  # fmt: skip
@@ -164,57 +162,6 @@ def _relative_wape(card: Mapping[str, Any]) -> float | None:
     """WAPE of what is served over the seasonal naive's on the same origins: comparable between data of two dates."""
     served, naive = (card["metrics"][name]["wape"] for name in (card["served"], "seasonal_naive"))
     return served / naive if served is not None and naive else None
-
-
-def _history(fleet: Fleet, race: Race, verdict: Verdict, number: int, reason: str) -> list[Mapping[str, Any]]:
-    """One entry a model (contract 8.2); a model without a row is `failed` or `skipped`, with the commonest cause."""
-    manifest = fleet.run.json("manifest.json")
-    seconds: dict[str, float] = {}
-    for report in race.timings:
-        for kind, value in report["seconds"].items():
-            seconds[kind] = seconds.get(kind, 0.0) + value
-    entries: list[Mapping[str, Any]] = []
-    failed, causes = failed_models(race, fleet.settings), without_rows(race)
-    for kind in verdict.live_members:
-        carried = fleet.intent is not None and kind in fleet.intent.carried
-        metrics = measure(verdict.results[kind])
-        n_train = int(sum(fleet.panel.lengths))
-        cells = sum(int(result.actuals.size) for result in verdict.results[kind])
-        entry: dict[str, Any] = {
-            "model_type": kind,
-            "status": "failed" if kind in failed else "skipped" if carried or kind in causes else "success",
-            "trained_at": manifest["created"],
-            "model_path": f"releases/{number:06d}/models/{kind}",
-            "metrics": {**metrics, "train_size": n_train, "test_size": cells},
-            "top_features": top_features(fleet, kind),
-            "run_id": fleet.run.run_id,
-            "release": number,
-            "promotion": reason,
-            "data_hash": manifest["data_hash"],
-            "config_hash": manifest["config_hash"],
-            "seconds": round(seconds.get(kind, 0.0), 1),
-        }
-        if carried and fleet.intent is not None:
-            entry["error"] = f"{fleet.intent.idle.get(kind, 'not asked for')}; release {fleet.intent.release}'s is used"
-        elif kind in causes:
-            entry["error"] = causes[kind]
-        entries.append(entry)
-    return entries
-
-
-def importances(fleet: Fleet, kind: str) -> dict[str, float]:
-    """Feature -> share, of the model's live fit; empty when it has none."""
-    for path in sorted(fleet.run.path.glob(f"models/{kind}/*/importances.json")):
-        found: dict[str, float] = fleet.run.json(str(path.relative_to(fleet.run.path)))
-        if found:
-            return found
-    return {}
-
-
-def top_features(fleet: Fleet, kind: str) -> list[list[Any]]:
-    """The ten most important features as [name, share]."""
-    ranked = sorted(importances(fleet, kind).items(), key=lambda item: (-item[1], item[0]))
-    return [[name, value] for name, value in ranked[:KEEP_LISTED]]
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> None:

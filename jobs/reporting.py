@@ -14,9 +14,9 @@ from evaluation.backtest import EnsembleAt
 from evaluation.metrics import by_step, levels
 from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
+from jobs.entries import importances, seconds_by_model
 from jobs.fleet import Fleet
 from jobs.outputs import advice
-from jobs.publish import importances
 from jobs.race import Race
 from jobs.rowless import without_rows
 from jobs.settings import chosen_models
@@ -74,15 +74,13 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
 
 def _targets(fleet: Fleet, race: Race, verdict: Verdict) -> pd.DataFrame:
     """The brief's targets beside what was measured; training seconds are the live fit's share of the run."""
-    seconds: dict[str, float] = {}
-    for report in race.timings:
-        for kind, value in report["seconds"].items():
-            seconds[kind] = seconds.get(kind, 0.0) + value
     benchmarks = {
         kind: {"mape": target.mape, "rmse": target.rmse, "training_time": target.training_time}
         for kind, target in fleet.settings.benchmarks.items()
     }
-    return targets_table(benchmarks, {model: levels(results) for model, results in verdict.results.items()}, seconds)
+    return targets_table(
+        benchmarks, {model: levels(results) for model, results in verdict.results.items()}, seconds_by_model(race)
+    )
 
 
 def _basis(at: EnsembleAt | None) -> str:

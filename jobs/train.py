@@ -6,6 +6,7 @@ import textwrap
 from datetime import UTC, datetime
 
 from jobs.carry import Intent, what_is_due, with_carried
+from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import Decide, compete, prepare, registry
 from jobs.ingest import read
@@ -72,11 +73,13 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
-    fleet.run.write_json("summary.json", {**summary(fleet, race, verdict, styles, failed), "release": number})
+    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
     release = registry_of(fleet).root / "releases" / f"{number:06d}"
     paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
-    if settings.plot:
+    if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
+    if fleet.settings.export.earlier_names:
+        paths.append(("Earlier", write_earlier_names(fleet.run, fleet.settings)))
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed), *(_lines(fleet.intent) if fleet.intent else ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from demand.panel import Panel
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, ensemble_result, member_results
 from evaluation.classes import demand_classes
 from evaluation.leaderboard import best_model, leaderboard, paired_test
-from evaluation.metrics import by_style
+from evaluation.metrics import Measures, by_style, measure
 from evaluation.results import FoldResult
 from jobs.plan import Origins
 from jobs.race import Race
@@ -51,6 +52,12 @@ class Verdict:
     served: str
     live: Forecast | None
     live_members: Mapping[str, Forecast]
+
+    @cached_property
+    def metrics(self) -> dict[str, Measures]:
+        """`M` of every model over the scored origins, beside the seasonal naive; measured once."""
+        yardstick = self.results["seasonal_naive"]
+        return {model: measure(results, yardstick) for model, results in self.results.items()}
 
 
 def judge(panel: Panel, race: Race, origins: Origins, question: Question, settings: Settings) -> Verdict:

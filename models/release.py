@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,30 +48,41 @@ class Release:
     path: Path
     number: int
     manifest: Mapping[str, Any]
+    manifest_sha256: str
 
     @classmethod
     def open(cls, path: Path, number: int) -> Release:
-        """Raises VersionUnreadable when a file is missing, added, changed or of another format, before it is parsed."""
-        manifest = read_json(path / MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise VersionUnreadable("the release has another format", release=number, expected=FORMAT)
-        files = manifest.get("files")
-        if not isinstance(files, dict) or not all(
-            isinstance(fact, dict) and {"bytes", "sha256"} <= fact.keys() for fact in files.values()
-        ):
-            raise VersionUnreadable("the manifest does not say what the files are", release=number)
-        found = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
-        odd = sorted(found ^ {*files, MANIFEST})
-        if odd:
-            raise VersionUnreadable("files were added or are missing", release=number, files=odd)
-        for name, fact in files.items():
-            file = path / name
-            if file.is_symlink() or file.stat().st_size != fact["bytes"] or sha256_of(file) != fact["sha256"]:
-                raise VersionUnreadable("a file was changed after it was released", release=number, file=name)
-        return cls(path, number, manifest)
+        """Raises VersionUnreadable when a file is missing, added, changed, of another format or cannot be read, before
+        it is parsed."""
+        try:
+            raw = (path / MANIFEST).read_bytes()
+            manifest = json.loads(raw)
+            _compare(path, number, manifest)
+        except (OSError, ValueError) as error:
+            raise VersionUnreadable("a stored file cannot be read", release=number, cause=str(error)) from None
+        return cls(path, number, manifest, hashlib.sha256(raw).hexdigest())
 
     def file(self, name: str) -> Path:
         return self.path / name
 
     def json(self, name: str) -> Any:
         return read_json(self.path / name)
+
+
+def _compare(path: Path, number: int, manifest: Any) -> None:
+    """Raises VersionUnreadable where the files below `path` are not those of the manifest."""
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise VersionUnreadable("the release has another format", release=number, expected=FORMAT)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(
+        isinstance(fact, dict) and {"bytes", "sha256"} <= fact.keys() for fact in files.values()
+    ):
+        raise VersionUnreadable("the manifest does not say what the files are", release=number)
+    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
+    odd = sorted(found ^ {*files, MANIFEST})
+    if odd:
+        raise VersionUnreadable("files were added or are missing", release=number, files=odd)
+    for name, fact in files.items():
+        file = path / name
+        if file.is_symlink() or file.stat().st_size != fact["bytes"] or sha256_of(file) != fact["sha256"]:
+            raise VersionUnreadable("a file was changed after it was released", release=number, file=name)

@@ -6,6 +6,7 @@ Every test that needs Ray starts it as a job does, through `jobs.cluster.cluster
 from __future__ import annotations
 
 import gc
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,19 @@ import pytest
 from demand.panel import Panel
 from evaluation.backtest import Question
 from jobs.cluster import cluster
-from jobs.fleet import Fleet, ask
+from jobs.fleet import Fleet, ask, compete
 from jobs.plan import Plan, plan, plan_origins
 from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
 from jobs.settings import ClusterSettings, Settings
+from jobs.verdict import outcomes
 from models.base import Forecaster
 from models.catalog import recipe_class
+from models.files import write_json
 from tests.jobs.stand_in import Level
+
+MANIFEST = {"job": "pipeline", "created": "2025-09-01T00:00:00Z", "data_hash": "d" * 64, "config_hash": "c" * 64,
+            "code_version": "abc", "seed": 42, "libraries": {"numpy": "2"}}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +89,29 @@ def race_of(
 @pytest.fixture
 def race24(fleet_panel, smoke) -> Race24:
     return race_of(fleet_panel, smoke)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, fleet_panel, smoke):
+    """(fleet, race, verdict, outcomes) of one run with a live origin; its folder is copied, never written to."""
+    folder = tmp_path_factory.mktemp("made") / "r"
+    (folder / "batches").mkdir(parents=True)
+    write_json(folder / "manifest.json", MANIFEST)
+    (folder / "config.yaml").write_text("seed: 42\n")
+    kinds = ("zero", "mean", "seasonal_naive")
+    fleet = race_of(fleet_panel, smoke, Level(raises_on=("S007",)), kinds=kinds).fleet(folder)
+    race, verdict = compete(fleet)
+    return fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, smoke)
+
+
+@pytest.fixture
+def judged(made, tmp_path):
+    """The same run in a storage of its own."""
+    fleet, *rest = made
+    folder = tmp_path / "runs" / "r"
+    shutil.copytree(fleet.run.path, folder)
+    settings = replace(fleet.settings, storage=replace(fleet.settings.storage, root=str(tmp_path)))
+    return replace(fleet, run=RunFolder(folder), settings=settings), *rest
 
 
 @contextmanager

@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from jobs.fleet import compete
 from jobs.publish import _may_replace, publish, registry_of
-from jobs.rowless import commonest_reason
-from jobs.run_folder import RunFolder
 from jobs.tasks import read_forecasts
-from jobs.verdict import outcomes
-from models.files import write_json
-from tests.jobs.conftest import race_of
-from tests.jobs.stand_in import Level
-
-MANIFEST = {"job": "pipeline", "created": "2025-09-01T00:00:00Z", "data_hash": "d" * 64, "config_hash": "c" * 64,
-            "code_version": "abc", "seed": 42, "libraries": {"numpy": "2"}}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, fleet_panel, smoke):
-    """(fleet, race, verdict, outcomes) of one run; its folder is copied, never written to."""
-    folder = tmp_path_factory.mktemp("made") / "r"
-    (folder / "batches").mkdir(parents=True)
-    write_json(folder / "manifest.json", MANIFEST)
-    (folder / "config.yaml").write_text("seed: 42\n")
-    kinds = ("zero", "mean", "seasonal_naive")
-    fleet = race_of(fleet_panel, smoke, Level(raises_on=("S007",)), kinds=kinds).fleet(folder)
-    race, verdict = compete(fleet)
-    return fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, smoke)
-
-
-@pytest.fixture
-def judged(made, tmp_path):
-    """The same run in a storage of its own."""
-    fleet, *rest = made
-    folder = tmp_path / "runs" / "r"
-    shutil.copytree(fleet.run.path, folder)
-    settings = replace(fleet.settings, storage=replace(fleet.settings.storage, root=str(tmp_path)))
-    return replace(fleet, run=RunFolder(folder), settings=settings), *rest
+from tests.jobs.conftest import MANIFEST
 
 
 def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(judged):
@@ -66,7 +32,7 @@ def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(ju
     for name in ("data_hash", "config_hash", "code_version", "seed", "libraries"):
         assert release.manifest[name] == MANIFEST[name]
     entries = [json.loads(line) for line in (registry.root / "history.jsonl").read_text().splitlines()]
-    assert {entry["model_type"] for entry in entries} == set(verdict.live_members)
+    assert {entry["model_type"] for entry in entries} == {*verdict.live_members, "ensemble"}
     assert all(entry["release"] == 1 and entry["status"] == "success" for entry in entries)
 
 
@@ -79,6 +45,11 @@ def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second
     assert publish(resumed, race, verdict, styles) == (1, True)
     assert registry.numbers() == [1]
     assert (registry.root / "history.jsonl").read_text() == history
+    # Killed between the promotion and the view of it:
+    view = json.loads(registry.view_path.read_text())
+    registry.view_path.unlink()
+    publish(resumed, race, verdict, styles)
+    assert json.loads(registry.view_path.read_text()) == view
     # Killed between the release and its promotion:
     (registry.root / "aliases" / "champion.json").unlink()
     assert publish(resumed, race, verdict, styles) == (1, True)
@@ -136,21 +107,6 @@ def test_when_versions_are_not_kept_then_only_champion_and_newest_stay(judged):
     assert registry_of(fleet).numbers() == [3]
     publish(lean, race, with_error(verdict, 6.0), styles)
     assert registry_of(fleet).numbers() == [3, 4]
-
-
-def test_when_a_model_made_no_row_anywhere_then_its_history_says_failed_and_why(judged):
-    fleet, race, verdict, styles = judged
-    empty = {
-        cutoff: replace(f, made_by=np.full(len(f.ids), ""), reason=np.full(len(f.ids), "FitError: nothing"))
-        for cutoff, f in race.raw["arima"].items()
-    }
-    broken = replace(race, raw={**race.raw, "arima": empty})
-    publish(fleet, broken, verdict, styles)
-    entries = [json.loads(line) for line in (registry_of(fleet).root / "history.jsonl").read_text().splitlines()]
-    by_model = {entry["model_type"]: entry for entry in entries}
-    assert (by_model["arima"]["status"], by_model["arima"]["error"]) == ("failed", "FitError: nothing")
-    assert by_model["mean"]["status"] == "success"
-    assert commonest_reason(broken, "mean") == ""
 
 
 def test_when_there_is_no_live_forecast_then_nothing_is_released(judged):
