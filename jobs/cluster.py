@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 START_ATTEMPTS = 3
 OOM_RETRIES = 2  # Ray's own default is to try a task that runs out of memory for ever
+LOOK_S = 10.0  # while no task ends: how often it is looked whether one can run at all
 
 
 @contextmanager
@@ -137,6 +138,8 @@ def _answer_or_raise(address: str, timeout_s: float) -> None:
             socket.create_connection((host, int(port)), timeout=timeout_s).close()
         except (OSError, OverflowError) as error:
             raise ConnectionError(str(error)) from None
+    import ray  # noqa: F401 - here, so that reading Ray's files does not count as waiting for an answer
+
     outcome: list[str] = []
     # A thread that can be left behind: a call that hangs does so in Ray's own code and cannot be interrupted.
     threading.Thread(target=_ask_for_nodes, args=(address, timeout_s, outcome), daemon=True).start()
@@ -182,24 +185,84 @@ class Done:
     crash: str = ""
 
 
-def fan_out(function: Callable[..., Any], calls: Sequence[Call], in_flight: int, retries: int = 2) -> Iterator[Done]:
+class Patience:
+    """Bears for a while with a cluster on which nothing can run."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_s, self._clock = limit_s, clock
+        self._since: float | None = clock()  # nothing has run yet
+
+    def look(self, why: str) -> None:
+        """`why` nothing can run, "" when something does: logged, and ClusterError when it has lasted `limit_s`."""
+        now = self._clock()
+        if not why:
+            self._since = None
+            return
+        self._since = now if self._since is None else self._since
+        waited = now - self._since
+        if waited >= self._limit_s:
+            raise ClusterError(
+                "the cluster runs none of the job's tasks", cause=why, waited_s=round(waited),
+                hint="Free or add CPUs and go on with resume=, or raise cluster.start_timeout_s",
+            )  # fmt: skip
+        log.warning("waiting for the cluster: %s (%.0f of at most %.0f s)", why, waited, self._limit_s)
+
+
+def widest_node() -> int:
+    """CPUs of the largest living node, 0 when none has any. A task that asks for more would wait for ever."""
+    import ray
+
+    return max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+
+
+def _why_nothing_runs(calls: Sequence[Call], worked: bool) -> str:
+    """ "" when these calls can run, as far as the cluster tells; `worked`: a task of ours has run already."""
+    import ray
+
+    needed, widest = min(call.cpus for call in calls), widest_node()
+    if widest < needed:
+        return f"a task asks for {needed} CPUs, and the largest node has {widest}"
+    if not worked:
+        free, total = (int(found.get("CPU", 0)) for found in (ray.available_resources(), ray.cluster_resources()))
+        return f"no worker has started; {free} of {total} CPUs are free"
+    return ""
+
+
+def _nothing() -> None:
+    """A task that does nothing: once it has ended, workers of this job can start."""
+
+
+def fan_out(
+    function: Callable[..., Any], calls: Sequence[Call], in_flight: int, retries: int = 2, start_timeout_s: float = 600
+) -> Iterator[Done]:
     """Runs `function` on every call, at most `in_flight` at once, and yields results as they finish.
 
     A worker that dies (killed, out of memory, segmentation fault) is retried `retries` times by Ray, then reported as a
     crash: never an exception, so that one bad batch cannot end the run. An exception inside the function is a bug of
-    ours and is raised.
+    ours and is raised. Raises ClusterError when for `start_timeout_s` no worker starts or no node has the CPUs.
     """
     import ray
     from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
+    if not calls:
+        return
     remote = ray.remote(max_retries=retries, retry_exceptions=False)(function)
+    # Submitted first: a long first task must not look like a cluster on which nothing runs.
+    first = ray.remote(max_retries=-1)(_nothing).options(num_cpus=min(call.cpus for call in calls)).remote()
+    worked, patience, look_s = False, Patience(start_timeout_s), min(LOOK_S, start_timeout_s)
     waiting = list(reversed(calls))
     running: dict[Any, Call] = {}
     while waiting or running:
         while waiting and len(running) < in_flight:
             call = waiting.pop()
             running[remote.options(num_cpus=call.cpus, name=call.name).remote(*call.arguments)] = call
-        (done,), _ = ray.wait(list(running), num_returns=1)
+        finished, _ = ray.wait(list(running), num_returns=1, timeout=look_s)
+        if not finished:
+            worked = worked or bool(ray.wait([first], timeout=0)[0])
+            patience.look(_why_nothing_runs(list(running.values()), worked))
+            continue
+        worked = True
+        (done,) = finished
         call = running.pop(done)
         try:
             yield Done(call, value=ray.get(done))

@@ -96,7 +96,8 @@ def _metrics(fleet: Fleet, verdict: Verdict, kind: str, released: bool) -> dict[
 def _parameters(fleet: Fleet, kind: str) -> dict[str, Any]:
     """Every parameter that acted, defaults included."""
     told: Any = fleet.settings.ensemble if kind == KIND else fleet.recipes.get(kind)
-    return asdict(told or recipe(kind, fleet.settings.models[kind]))
+    known: Any = told or recipe(kind, fleet.settings.models[kind])
+    return asdict(known)
 
 
 def seconds_by_model(race: Race) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from demand.panel import Panel
 from evaluation.backtest import Question
-from jobs.cluster import Call, Done, cluster, fan_out, put
+from jobs.cluster import Call, Done, cluster, fan_out, put, widest_node
 from jobs.plan import Plan, Task, fits_at
 from jobs.progress import Progress
 from jobs.run_folder import RunFolder
@@ -87,12 +87,12 @@ def _run_all(
     with cluster(settings.cluster) if on_ray else nullcontext(1) as cpus:
         flight.progress.workers = cpus
         if on_ray:
-            shipped = put(panel)
+            shipped, widest = put(panel), widest_node()
             in_flight = cpus if settings.max_parallel_jobs == "auto" else settings.max_parallel_jobs
 
             def execute(tasks: Sequence[Task], retries: int) -> Iterator[Done]:
-                calls = [Call(t.name, min(t.cpus, cpus), (shipped, work_for(t))) for t in tasks]
-                return fan_out(run_task, calls, in_flight, retries)
+                calls = [Call(t.name, min(t.cpus, widest or t.cpus), (shipped, work_for(t))) for t in tasks]
+                return fan_out(run_task, calls, in_flight, retries, settings.cluster.start_timeout_s)
         else:
 
             def execute(tasks: Sequence[Task], retries: int) -> Iterator[Done]:

@@ -71,7 +71,8 @@ class ClusterSettings:
     """Which Ray: address None = embedded in this process, auto = the one this machine belongs to, or host:port.
 
     pooled_cpus: CPUs (and numeric threads) of one pooled fit; part of the plan, so that results do not depend on how
-    many CPUs happen to be free.
+    many CPUs happen to be free. connect_timeout_s: how long an address may be silent. start_timeout_s: how long no
+    worker may start, or no node have the CPUs a task asks for, before the job gives up (it can be resumed).
     """
 
     address: str | None = None
@@ -80,6 +81,7 @@ class ClusterSettings:
     dashboard: Flag = False
     namespace: str = "loomcast"
     connect_timeout_s: Seconds = 10.0
+    start_timeout_s: Seconds = 600.0
     object_store_mb: Whole | None = None
 
 

@@ -48,6 +48,35 @@ def tree(mark: str) -> dict[int, str]:
     return found
 
 
+def parents_of(pids: set[int]) -> set[int]:
+    """The parents of those of these processes that still live."""
+    found = set()
+    for pid in pids:
+        try:
+            found.add(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def as_text(mark: str) -> str:
+    """The tree's living processes, a line each: pid, parent, state, command."""
+    lines = [f"---- processes of {mark}"]
+    for pid, command in sorted(tree(mark).items()):
+        try:
+            state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        lines.append(f"{pid} of {parent} {state} {command[:150]}")
+    return "\n".join(lines)
+
+
+def tail(path: Path, lines: int = 30) -> str:
+    """The end of a log, under its name."""
+    text = path.read_text(errors="replace").splitlines() if path.is_file() else ["(is not there)"]
+    return "\n".join([f"---- {path.name}", *(line[:300] for line in text[-lines:])])
+
+
 def workers(mark: str, doing: str = "ray::") -> list[int]:
     """Ray's workers in the tree that run a task now."""
     return [pid for pid, command in tree(mark).items() if command.startswith(doing) and "IDLE" not in command]

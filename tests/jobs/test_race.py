@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.cluster import Call, Done, fan_out
+from demand.errors import ClusterError
+from jobs.cluster import Call, Done, Patience, fan_out, widest_node
 from jobs.race import _Flight, _smaller
 from jobs.run_folder import RunFolder
 from jobs.settings import ClusterSettings
+from tests.faults.processes import wait_for
 from tests.jobs.conftest import batch_bytes, embedded, race_of, same_forecasts
 from tests.jobs.stand_in import Level
 
@@ -82,8 +84,10 @@ def test_when_a_killed_worker_left_half_a_file_then_it_is_swept_and_never_read(t
 def fan_out_that_crashes(run, dies_on: str):
     """What `fan_out` yields when the worker of every batch with this series dies."""
 
-    def stand_in(function, calls, in_flight, retries):
+    def stand_in(function, calls, in_flight, retries, start_timeout_s):
+        assert start_timeout_s == 600
         for call in calls:
+            assert call.cpus == 1  # no more than the largest node has, however many the cluster has in all
             panel, work = call.arguments
             first, last = work.task.series
             if work.task.kind == "local" and dies_on in panel.ids[first:last]:
@@ -96,9 +100,10 @@ def fan_out_that_crashes(run, dies_on: str):
 
 
 def test_when_one_series_kills_its_worker_then_the_batch_is_cut_down_to_it(tmp_path, fleet_panel, smoke, monkeypatch):
-    races = race_of(fleet_panel, smoke, batch_seconds=1e6)
+    races = race_of(fleet_panel, smoke, batch_seconds=1e6, pooled_cpus=2)
     calm = races.run(tmp_path / "calm")
     crashes: list[tuple[str, int]] = []
+    monkeypatch.setattr("jobs.race.widest_node", lambda: 1)
     monkeypatch.setattr("jobs.race.cluster", lambda settings: nullcontext(2))
     monkeypatch.setattr("jobs.race.put", lambda value: value)
     monkeypatch.setattr("jobs.race.fan_out", fan_out_that_crashes(crashes, "S007"))
@@ -173,6 +178,49 @@ def test_when_run_on_ray_then_every_byte_is_as_without_it_and_a_poison_style_cos
 
         with pytest.raises(ZeroDivisionError):  # a bug of ours is not a crash
             list(fan_out(_divide, [Call("t", 1, (0,))], in_flight=1))
+
+        assert widest_node() == 2
+        _no_node_is_wide_enough(tmp_path)
+        _all_cpus_are_taken(tmp_path)
+
+
+def _no_node_is_wide_enough(tmp_path):
+    """What can run does, then the job gives up; it does not wait for ever."""
+    done = []
+    calls = [Call("t", 1, (1,)), Call("wide", 3, (1,))]
+    with pytest.raises(ClusterError, match="a task asks for 3 CPUs, and the largest node has 2"):
+        done.extend(one.value for one in fan_out(_divide, calls, in_flight=2, start_timeout_s=1))
+    assert done == [1]
+
+
+def _all_cpus_are_taken(tmp_path):
+    import ray
+
+    taken = ray.remote(num_cpus=2)(_span).remote(str(tmp_path), 0, 2)  # ends when another file is there
+    wait_for(lambda: (tmp_path / "0.begun").exists(), 60, "a task that takes all CPUs")
+    with pytest.raises(ClusterError, match="no worker has started; 0 of 2 CPUs are free"):
+        list(fan_out(_divide, [Call("t", 1, (1,))], in_flight=1, start_timeout_s=1))
+    (tmp_path / "1.begun").touch()
+    assert ray.get(taken, timeout=60) == 0
+    assert [one.value for one in fan_out(_divide, [Call("t", 1, (1,))], in_flight=1, start_timeout_s=60)] == [1]
+
+
+def test_when_nothing_runs_then_it_is_said_and_given_up_in_time_but_not_while_something_does(caplog):
+    now = [0.0]
+    patience = Patience(60, clock=lambda: now[0])
+    now[0] = 50
+    patience.look("no worker has started")
+    assert "no worker has started (50 of at most 60 s)" in caplog.text
+    patience.look("")  # a worker has started
+    now[0] = 100
+    patience.look("a node has gone")
+    now[0] = 159
+    patience.look("a node has gone")
+    now[0] = 160
+    with pytest.raises(ClusterError, match="a node has gone") as error:
+        patience.look("a node has gone")
+    assert error.value.facts["waited_s"] == 60
+    assert "start_timeout_s" in error.value.hint
 
 
 def _span(folder: str, number: int, others: int = 1) -> int:
