@@ -11,6 +11,7 @@ from tests.golden.made import STORED, board
 CHANGE = "a change that means to move numbers runs python -m tests.golden and says so in the CHANGELOG"
 
 
+@pytest.mark.slow
 def test_when_the_seeded_fleet_is_scored_then_the_leaderboard_is_the_stored_one(tmp_path):
     stored, now = strict_json(STORED), board(tmp_path)
     assert set(stored) == {*BASELINES, "arima", "xgboost", "ensemble"}
