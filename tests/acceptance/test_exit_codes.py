@@ -13,6 +13,7 @@ from jobs.own_folder import CONF
 from models.catalog import BASELINES
 from tests.acceptance.made import Ran, frame_of, run_job, strict_json, written
 
+RACES = [pytest.param("pipeline", marks=pytest.mark.slow), pytest.param("train", marks=pytest.mark.slow), "backtest"]
 LIGHT = ("only=[arima]", "folds.inner=1")
 REFUSALS = {
     "no such file": ("source.path=nowhere.parquet", "StorageError", "nowhere.parquet"),
@@ -65,7 +66,7 @@ def test_when_the_jobs_are_listed_then_each_is_tested_here():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("job", ["pipeline", "train", "backtest"])
+@pytest.mark.parametrize("job", RACES)
 def test_when_every_model_ran_then_the_code_is_0_and_every_word_says_success(job, source, tmp_path, capsys):
     ran = run_job(job, tmp_path, source, *LIGHT)
     assert ran.code == 0
@@ -78,7 +79,7 @@ def test_when_every_model_ran_then_the_code_is_0_and_every_word_says_success(job
         assert strict_json(tmp_path / "registry" / "aliases" / "champion.json")["release"] == 1
 
 
-@pytest.mark.parametrize("job", ["pipeline", "train", "backtest"])
+@pytest.mark.parametrize("job", RACES)
 def test_when_a_requested_model_made_no_row_then_the_code_is_1_and_it_alone_is_called_failed(job, tmp_path, capsys):
     flat = written(frame_of({"a": np.full(60, 3.0), "b": np.full(60, 5.0)}), tmp_path / "flat.parquet")
     ran = run_job(job, tmp_path, flat, *LIGHT)
@@ -95,6 +96,7 @@ def test_when_a_requested_model_made_no_row_then_the_code_is_1_and_it_alone_is_c
         assert set(ran.table("forecast")["unique_id"]) == {"a", "b"}  # the baseline is served all the same
 
 
+@pytest.mark.slow
 def test_when_a_model_breaks_unasked_then_the_code_is_1_and_when_it_declines_it_is_skipped(tmp_path, monkeypatch):
     from models.arima import Arima
 
@@ -117,6 +119,7 @@ def test_when_a_model_breaks_unasked_then_the_code_is_1_and_when_it_declines_it_
     assert "a bug" in ran.json("summary")["failed"]["arima"]
 
 
+@pytest.mark.slow
 def test_when_the_champion_forecasts_then_0_and_1_when_a_member_cannot_be_used_and_2_on_another_calendar(
     tmp_path, capsys
 ):

@@ -77,7 +77,7 @@ def clean(tmp_path_factory):
     return frame, calm
 
 
-@pytest.fixture(scope="module", params=[*INNER, *SCORED])
+@pytest.fixture(scope="module", params=[*(pytest.param(back, marks=pytest.mark.slow) for back in INNER), *SCORED])
 def poisoned_run(request, clean, tmp_path_factory):
     """(weeks between the poisoned origin and the end, how that run went)"""
     frame, _ = clean

@@ -84,6 +84,7 @@ def test_when_demand_is_noise_then_no_model_claims_more_than_the_mean_and_a_base
     assert (gains(ran, truth) < CHANCE).all(axis=None)
 
 
+@pytest.mark.slow
 def test_when_demand_is_a_random_walk_then_no_mase_is_below_95_hundredths(tmp_path):
     told = ("horizon=1", "season=1", "cross_validation_folds=4")
     ran = run_job("backtest", tmp_path, written(walks(), tmp_path / "sales.parquet"), *FAST, *told)

@@ -60,7 +60,11 @@ def finite_or_explained(ran: Ran, name: str) -> int:
     return n_null
 
 
-@pytest.fixture(scope="module", params=FLEETS)
+# Two of them in every check, all in the whole suite.
+EACH = [pytest.param(name, marks=[] if name in ("all_zero", "mixed") else pytest.mark.slow) for name in FLEETS]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def ran(request, tmp_path_factory):
     """(name of the fleet, the finished pipeline)"""
     root = tmp_path_factory.mktemp(request.param)
