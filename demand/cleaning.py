@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from demand.calendar import Dates
 from demand.columns import ColumnSettings, Mapped
 from demand.dates import ParsedDates, parse_dates
+from demand.duplicates import Duplicates, find_duplicates
 from demand.errors import SHOWN, DataError, SchemaError, SettingsError
 from demand.exports import Export
 from demand.layouts import PERIOD, Table
@@ -69,7 +70,7 @@ class CleaningSettings(OutlierSettings):
     returns: Literal["net", "drop"] = "net"
     target_unit: str | None = None
     unit_table: Mapping[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    duplicates: Literal["remove", "keep", "raise"] = "remove"
+    duplicates: Duplicates = "remove"
     same_period: Literal["sum", "raise"] = "sum"
     stockouts: Literal["keep", "mask"] = "keep"
     first_date: datetime.date | None = None
@@ -143,7 +144,7 @@ def clean_rows(
     facts["words_in_numbers"] = dict(list(numbers.words.items())[:SHOWN])
     facts["missing"] = {"blank": int(numbers.blank.sum()), "unreadable": int(numbers.unreadable.sum())}
     _date_window(dates.days, ledger, settings, facts)
-    facts["duplicates"] = _duplicates(table, mapped, style, dates.days, ledger, settings)
+    facts["duplicates"] = find_duplicates(table, mapped, style, dates.days, ledger, settings.duplicates)
     unit, facts["units"] = settings.target_unit or "", {}
     if "unit" in mapped.optional:
         column = get(mapped.optional["unit"])
@@ -255,40 +256,6 @@ def _refuse_mostly_words(numbers: Numbers, name: str) -> None:
             first=list(numbers.words),
             hint="Name another column with columns.quantity, or the decimal sign with columns.decimal",
         )
-
-
-def _duplicates(
-    table: Table, mapped: Mapped, style: Ints, days: Dates, ledger: Ledger, settings: CleaningSettings
-) -> dict[str, Any]:
-    """Leaves out rows equal in every column but for the first; counts documents whose rows differ."""
-    removed = 0
-    if settings.duplicates != "keep":
-        # only rows of the same style and day can be equal: the rest needs no comparison
-        open_rows = np.flatnonzero(ledger.open)
-        number = days[open_rows].astype(np.int64)
-        key = style[open_rows] * (number.max() - number.min() + 1) + number - number.min()
-        order = np.argsort(key, kind="stable")
-        same = key[order][1:] == key[order][:-1]
-        twins = np.zeros(len(key), dtype=bool)
-        twins[order[1:]] |= same
-        twins[order[:-1]] |= same
-        rows = open_rows[twins]
-        if len(rows):
-            repeated = table.columns.take(pa.array(rows)).to_pandas().duplicated().to_numpy()
-            mask = np.zeros(len(style), dtype=bool)
-            mask[rows[repeated]] = True
-            if settings.duplicates == "raise" and repeated.any():
-                shown = [int(row) + 1 for row in rows[repeated][:SHOWN]]
-                raise DataError("rows come twice", count=int(repeated.sum()), first_rows=shown)
-            removed = ledger.leave_out(mask, "exact duplicate")
-    facts: dict[str, Any] = {"exact": removed, "with_document": "document" in mapped.optional}
-    if "document" in mapped.optional:
-        codes, texts = distinct(table.columns.column(mapped.optional["document"]))
-        filled = np.asarray(pa.compute.not_equal(texts, "").to_numpy(zero_copy_only=False))
-        counts = np.bincount(codes[ledger.open], minlength=len(texts))
-        facts["documents"] = int((filled & (counts > 0)).sum())
-        facts["documents_with_several_rows"] = int((filled & (counts > 1)).sum())
-    return facts
 
 
 def _amount_mismatches(
