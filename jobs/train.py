@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from demand.ingest import ingest
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
-from jobs.ingest import read
 from jobs.outputs import failed_models, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
@@ -21,7 +21,8 @@ def body(settings: Settings) -> int:
 def release_fleet(settings: Settings, job: str, report: bool) -> int:
     """Prepares, trains and scores at every origin, releases the live forecast. Returns the exit code."""
     if settings.validate:
-        show(*read(settings).report.summary_lines(), "Data and settings are valid; nothing was trained.")
+        ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+        show(*ingested.report.summary_lines(), "Data and settings are valid; nothing was trained.")
         return OK
     fleet = prepare(settings, job, live=True)
     race, verdict = compete(fleet)
