@@ -11,14 +11,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from demand.calendar import Dates
 from demand.columns import ColumnSettings, Mapped
 from demand.dates import ParsedDates, parse_dates
+from demand.duplicates import Duplicates, find_duplicates
 from demand.errors import SHOWN, DataError, SchemaError, SettingsError
-from demand.exports import Export
 from demand.layouts import PERIOD, Table
 from demand.ledger import Ledger
 from demand.outliers import OutlierSettings
@@ -28,6 +29,7 @@ from demand.settings import STRICT, refuse_unknown
 from demand.units import one_unit
 
 Level = Literal["off", "warn", "error"]
+Cells = NDArray[np.int8]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,11 +41,13 @@ class QualityRule:
 
 
 # Shares are fractions of the rows in (of the styles for rejected_styles). quality_score is a minimum, the others are
-# maxima; stale_days is judged only when source.as_of is given.
+# maxima; stale_days is judged only when source.as_of is given, corrected_share (of the rows that were kept) only when
+# rows are added to them.
 DEFAULT_RULES: Mapping[str, QualityRule] = {
     "left_out_share": QualityRule(0.05),
     "missing_share": QualityRule(0.20),
     "duplicate_share": QualityRule(0.05),
+    "corrected_share": QualityRule(0.05),
     "rejected_styles_share": QualityRule(0.10),
     "outlier_share": QualityRule(0.05),
     "stale_days": QualityRule(45.0),
@@ -69,7 +73,7 @@ class CleaningSettings(OutlierSettings):
     returns: Literal["net", "drop"] = "net"
     target_unit: str | None = None
     unit_table: Mapping[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    duplicates: Literal["remove", "keep", "raise"] = "remove"
+    duplicates: Duplicates = "remove"
     same_period: Literal["sum", "raise"] = "sum"
     stockouts: Literal["keep", "mask"] = "keep"
     first_date: datetime.date | None = None
@@ -95,7 +99,9 @@ class CleanRows:
     style    [n]  place in ids, -1 where the cell is blank
     days     [n]  datetime64[D], NaT where missing
     y        [n]  quantity in `unit`, NaN where unknown
+    cell     [n]  0 a quantity, 1 nothing in its cell, 2 something that is no number
     past     {name: [n]}, future {name: [n]}   carried columns, NaN where missing
+    labels   {name: [n]}   the carried static columns as they were written
     static   one row per style with the carried static columns, None when there are none
     ledger   which rows are still open
     facts    what was found, for the report
@@ -106,24 +112,28 @@ class CleanRows:
     days: Dates
     y: Floats
     unit: str
+    cell: Cells
     past: Mapping[str, Floats]
     future: Mapping[str, Floats]
+    labels: Mapping[str, pa.ChunkedArray]
     static: pd.DataFrame | None
     ledger: Ledger
     facts: dict[str, Any]
 
 
 def clean_rows(
-    table: Table, mapped: Mapped, columns: ColumnSettings, settings: CleaningSettings, export: Export | None
+    table: Table, mapped: Mapped, columns: ColumnSettings, settings: CleaningSettings, preferred: str | None
 ) -> CleanRows:
     """Every row read and judged; no row vanishes without a reason in the ledger.
+
+    preferred: the date format that decides where several fit, None = none does.
 
     Raises CalendarError and SchemaError when a whole column cannot be used; single bad cells are counted.
     """
     get = table.columns.column
     ledger = Ledger(table.n_rows)
     facts: dict[str, Any] = {}
-    dates = _dates(get(mapped.date), mapped, columns, export)
+    dates = _dates(get(mapped.date), mapped, columns, preferred)
     ledger.leave_out(dates.blank, "date missing")
     ledger.leave_out(dates.words, "date is a word")
     ledger.leave_out(dates.unread, "date unreadable")
@@ -141,9 +151,10 @@ def clean_rows(
         "unreadable": int(dates.unread.sum()),
     }
     facts["words_in_numbers"] = dict(list(numbers.words.items())[:SHOWN])
-    facts["missing"] = {"blank": int(numbers.blank.sum()), "unreadable": int(numbers.unreadable.sum())}
+    cell = np.where(numbers.blank, 1, np.where(numbers.unreadable, 2, 0)).astype(np.int8)
+    facts["missing"] = missing_cells(cell)
     _date_window(dates.days, ledger, settings, facts)
-    facts["duplicates"] = _duplicates(table, mapped, style, dates.days, ledger, settings)
+    facts["duplicates"] = find_duplicates(table, mapped, style, dates.days, ledger, settings.duplicates)
     unit, facts["units"] = settings.target_unit or "", {}
     if "unit" in mapped.optional:
         column = get(mapped.optional["unit"])
@@ -170,17 +181,22 @@ def clean_rows(
         out = ledger.open & (past["in_stock"] == 0)
         facts["masked_stockouts"] = int(out.sum())
         y = np.where(out, np.nan, y)
-    static = _static(table, mapped, ids, style, dates.days, ledger, facts)
-    return CleanRows(ids, style, dates.days, y, unit, past, future, static, ledger, facts)
+    labels = {name: get(name) for name in mapped.static}
+    static, facts["static_conflicts"] = static_table(labels, ids, style, dates.days, ledger)
+    return CleanRows(ids, style, dates.days, y, unit, cell, past, future, labels, static, ledger, facts)
+
+
+def missing_cells(cell: Cells) -> dict[str, int]:
+    """How many quantities are missing, and why."""
+    return {"blank": int((cell == 1).sum()), "unreadable": int((cell == 2).sum())}
 
 
 # ---- dates and ids ------------------------------------------------------------------------------------------------
 
 
-def _dates(column: pa.ChunkedArray, mapped: Mapped, columns: ColumnSettings, export: Export | None) -> ParsedDates:
+def _dates(column: pa.ChunkedArray, mapped: Mapped, columns: ColumnSettings, preferred: str | None) -> ParsedDates:
     if mapped.date == PERIOD:  # the headings were read once already
         return parse_dates(column, "headings", None)
-    preferred = export.date_format if export is not None and mapped.why["date"] == "export" else None
     return parse_dates(column, mapped.date, columns.date_format, preferred)
 
 
@@ -227,15 +243,22 @@ def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings, facts:
         ledger.leave_out(days < np.datetime64(settings.first_date), "before cleaning.first_date")
     if settings.last_date is not None:
         ledger.leave_out(days > np.datetime64(settings.last_date), "after cleaning.last_date")
-    numbers = np.sort(known.astype(np.int64))
+    facts["date"] |= close_far(days, ledger, settings)
+
+
+def close_far(days: Dates, ledger: Ledger, settings: CleaningSettings) -> dict[str, int]:
+    """Closes the few rows dated far after all others; how many lay far before and far after."""
+    numbers = np.sort(days[ledger.open].astype(np.int64))
+    if not len(numbers):
+        return {"far_before": 0, "far_after": 0}
     low, high = numbers[int(0.05 * (len(numbers) - 1))], numbers[int(np.ceil(0.95 * (len(numbers) - 1)))]
     reach = max(366, 2 * int(high - low))
     late, early = days > np.datetime64(int(high) + reach, "D"), days < np.datetime64(int(low) - reach, "D")
-    facts["date"]["far_before"] = int((early & ledger.open).sum())
-    facts["date"]["far_after"] = int((late & ledger.open).sum())
+    found = {"far_before": int((early & ledger.open).sum()), "far_after": int((late & ledger.open).sum())}
     # All series end at the panel's last date: one row in 2050 would add 25 years of zeros to every style.
     if settings.last_date is None and late.mean() < 0.01:
         ledger.leave_out(late, "date far after the rest")
+    return found
 
 
 # ---- quantities ---------------------------------------------------------------------------------------------------
@@ -257,40 +280,6 @@ def _refuse_mostly_words(numbers: Numbers, name: str) -> None:
         )
 
 
-def _duplicates(
-    table: Table, mapped: Mapped, style: Ints, days: Dates, ledger: Ledger, settings: CleaningSettings
-) -> dict[str, Any]:
-    """Leaves out rows equal in every column but for the first; counts documents whose rows differ."""
-    removed = 0
-    if settings.duplicates != "keep":
-        # only rows of the same style and day can be equal: the rest needs no comparison
-        open_rows = np.flatnonzero(ledger.open)
-        number = days[open_rows].astype(np.int64)
-        key = style[open_rows] * (number.max() - number.min() + 1) + number - number.min()
-        order = np.argsort(key, kind="stable")
-        same = key[order][1:] == key[order][:-1]
-        twins = np.zeros(len(key), dtype=bool)
-        twins[order[1:]] |= same
-        twins[order[:-1]] |= same
-        rows = open_rows[twins]
-        if len(rows):
-            repeated = table.columns.take(pa.array(rows)).to_pandas().duplicated().to_numpy()
-            mask = np.zeros(len(style), dtype=bool)
-            mask[rows[repeated]] = True
-            if settings.duplicates == "raise" and repeated.any():
-                shown = [int(row) + 1 for row in rows[repeated][:SHOWN]]
-                raise DataError("rows come twice", count=int(repeated.sum()), first_rows=shown)
-            removed = ledger.leave_out(mask, "exact duplicate")
-    facts: dict[str, Any] = {"exact": removed, "with_document": "document" in mapped.optional}
-    if "document" in mapped.optional:
-        codes, texts = distinct(table.columns.column(mapped.optional["document"]))
-        filled = np.asarray(pa.compute.not_equal(texts, "").to_numpy(zero_copy_only=False))
-        counts = np.bincount(codes[ledger.open], minlength=len(texts))
-        facts["documents"] = int((filled & (counts > 0)).sum())
-        facts["documents_with_several_rows"] = int((filled & (counts > 1)).sum())
-    return facts
-
-
 def _amount_mismatches(
     table: Table, mapped: Mapped, columns: ColumnSettings, y: Floats, rows: Bools, price: Floats
 ) -> int:
@@ -310,16 +299,15 @@ def _carried(column: pa.ChunkedArray, name: str, columns: ColumnSettings) -> Flo
     return numbers.values
 
 
-def _static(
-    table: Table, mapped: Mapped, ids: Strings, style: Ints, days: Dates, ledger: Ledger, facts: dict[str, Any]
-) -> pd.DataFrame | None:
-    """One row per style: the value of its newest row that has one; styles with several values are counted."""
-    if not mapped.static:
-        return None
+def static_table(
+    labels: Mapping[str, pa.ChunkedArray], ids: Strings, style: Ints, days: Dates, ledger: Ledger
+) -> tuple[pd.DataFrame | None, dict[str, int]]:
+    """One row per style: the value of its newest row that has one; and by column the styles with several values."""
+    if not labels:
+        return None, {}
     out: dict[str, Any] = {ID: ids}
     conflicts = {}
-    for name in mapped.static:
-        column = table.columns.column(name)
+    for name, column in labels.items():
         codes, texts = distinct(column)
         rank = np.argsort(np.argsort(np.array(texts.to_pylist(), dtype=str)))
         filled = np.asarray(pa.compute.not_equal(texts, "").to_numpy(zero_copy_only=False))
@@ -332,5 +320,4 @@ def _static(
         conflicts[name] = int((np.bincount(pairs, minlength=len(ids)) > 1).sum())
         cells = np.array([*texts.to_pylist(), ""], dtype=str)[value]
         out[name] = cells if is_text(column) else pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy()
-    facts["static_conflicts"] = conflicts
-    return pd.DataFrame(out)
+    return pd.DataFrame(out), conflicts

@@ -119,6 +119,13 @@ class ColumnSettings:
         """The configured style columns, () when they are to be found."""
         return (self.style,) if isinstance(self.style, str) else tuple(self.style or ())
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The headers of the required roles when the settings name all of them, else ()."""
+        if self.date is None or self.quantity is None or not self.style_columns:
+            return ()
+        return (self.date, *self.style_columns, self.quantity)
+
 
 @plain_dataclass(frozen=True)
 class Mapped:

@@ -17,6 +17,7 @@ from demand.layouts import Table, find_header, tidy
 
 _SAMPLE_BYTES = 1 << 16
 SAMPLE_RECORDS = 40
+_BLOCK = 1 << 24  # bytes parsed at once; small blocks make many small chunks, which cost later
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -105,7 +106,7 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
     try:
         raw = arrow_csv.read_csv(
             pa.BufferReader(pa.py_buffer(body)),
-            read_options=arrow_csv.ReadOptions(column_names=places, use_threads=False),
+            read_options=arrow_csv.ReadOptions(column_names=places, use_threads=False, block_size=_BLOCK),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, invalid_row_handler=on_wrong
             ),

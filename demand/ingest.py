@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demand.calendar import Calendar
-from demand.cleaning import CleaningSettings, CleanRows, clean_rows
-from demand.columns import ColumnSettings, Mapped, map_columns
-from demand.errors import SHOWN, SchemaError
-from demand.layouts import CELL, PERIOD, Table, period_columns, to_long
+from demand.choosing import joined
+from demand.cleaning import CleaningSettings, CleanRows, close_far
+from demand.columns import ColumnSettings
+from demand.errors import SHOWN, SchemaError, SettingsError
+from demand.kept import MANIFEST, as_kept, read_kept
 from demand.outliers import flag
 from demand.panel import ID, TARGET, TIME, Panel
-from demand.parsing import as_text
 from demand.periods import AUTO, Periods, to_panel
+from demand.reading import Reading, reading_of
 from demand.report import CleaningReport, Finding, quality
-from demand.sources import Raw, SourceSettings, joined, read_source, without_secrets
+from demand.sources import SourceSettings, address_scheme, read_source, without_secrets
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,59 +41,81 @@ def ingest(source: SourceSettings, columns: ColumnSettings, cleaning: CleaningSe
 
     freq "auto": the weekly or monthly calendar that all dates lie on, else days; any other frequency sums the rows
     into its periods. The same bytes and settings give the same panel, whatever the order of the rows. Blank quantities
-    are NaN in the panel: whoever cuts a history fills them there (`Panel.with_blanks_filled`).
+    are NaN in the panel: whoever cuts a history fills them there (`Panel.with_blanks_filled`). A folder of kept rows
+    (`demand.kept`) is a source as well; how those rows were cleaned was settled when they were read first.
 
     Raises StorageError (nothing readable there), SchemaError and CalendarError (columns, layout or dates cannot be
     used) and SettingsError. A bad cell, row or style raises nothing: it is counted in the report.
     """
+    if source.append:
+        raise SettingsError(
+            "only python -m jobs.ingest adds rows", key="source.append",
+            hint="Add them there, then name the folder of the kept rows as source.path",
+        )  # fmt: skip
+    folder = kept_folder(source)
+    if folder is None:
+        return judged(read(source, columns, cleaning)[0], source, cleaning, freq)
+    if columns.keep:
+        raise SettingsError("personal columns are not among the kept rows", key="columns.keep", found=columns.keep)
+    kept = read_kept(folder)
+    _, cleaning = as_kept(kept, columns, cleaning)
+    return judged(kept.reading, source, cleaning, freq)
+
+
+def kept_folder(source: SourceSettings) -> Path | None:
+    """The folder of kept rows that `source.path` names, None when it is anything else.
+
+    Raises SettingsError for a stored panel, whose rows are kept beside it, and for a path outside `source.root`.
+    """
+    if address_scheme(source) != "file":
+        return None
+    folder = Path(source.path.removeprefix("file://"))
+    if (folder / "panel.json").is_file():
+        raise SettingsError(
+            "this is a stored panel, not its rows", key="source.path", found=source.path,
+            hint="Name the folder rows beside it",
+        )  # fmt: skip
+    return folder if (folder / MANIFEST).is_file() else None
+
+
+def read(
+    source: SourceSettings, columns: ColumnSettings, cleaning: CleaningSettings, key: str | None = None
+) -> tuple[Reading, dict[str, str]]:
+    """All rows of a source, read and cleaned (see `reading_of` for the key), and sha256 -> stamp of the files used."""
+    raw = read_source(source, named=columns.named)
+    taken = {file.sha256: raw.stamps[file.sha256] for file in raw.origins}
+    return reading_of(joined(raw.tables), raw, source, columns, cleaning, key), taken
+
+
+def judged(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, freq: str = AUTO) -> Ingested:
+    """The panel of a reading, and its report. The reading stays as it is."""
     if freq != AUTO:
         freq = Calendar(freq).freq
-    raw = read_source(source)
-    table = joined(raw.tables)
-    table = _long(table, source, columns, raw)
-    wide = any(note.startswith("wide table") for note in table.notes)
-    mapped = map_columns(table, columns, raw.export)
-    rows = clean_rows(table, mapped, columns, cleaning, raw.export)
-    made = to_panel(rows, cleaning, freq, regular=mapped.regular or wide, wide=wide)
-    if wide and made.merged:
+    rows = replace(reading.rows, ledger=reading.rows.ledger.copy())
+    if reading.parts > 1:  # what is far from the rows of all files may be near those of its own
+        close_far(rows.days, rows.ledger, cleaning)
+    made = to_panel(rows, cleaning, freq, regular=reading.regular or reading.wide, wide=reading.wide)
+    if reading.wide and made.merged:
         raise SchemaError(
             "the style column does not tell the rows of this wide table apart",
-            style=list(mapped.style),
+            style=list(reading.style),
             cells_in_the_same_period=made.merged,
-            columns=[name for name in table.columns.column_names if name not in (PERIOD, CELL)],
+            columns=list(reading.columns),
             hint="Name all columns that make a style: columns.style=[A,B]",
         )
-    report = _report(source, cleaning, raw, table, mapped, rows, made)
-    frame = _kept_rows(table, mapped, rows) if mapped.keep else None
-    return Ingested(made.panel, report, frame)
+    frame = None
+    if reading.kept:
+        at = np.flatnonzero(rows.ledger.open)
+        texts = {name: column.take(at).to_pandas() for name, column in reading.kept.items()}
+        frame = pd.DataFrame({ID: rows.ids[rows.style[at]], TIME: rows.days[at], TARGET: rows.y[at], **texts})
+    return Ingested(made.panel, _report(source, cleaning, replace(reading, rows=rows), made), frame)
 
 
-def _long(table: Table, source: SourceSettings, columns: ColumnSettings, raw: Raw) -> Table:
-    if columns.date is not None or (raw.export is not None and raw.export.kind == "sales"):
-        return table
-    names = table.columns.column_names
-    days, read_as = period_columns(names, source.as_of, table.titles, columns.date_format)
-    return table if np.isnat(days).all() else to_long(table, days, read_as)
-
-
-def _kept_rows(table: Table, mapped: Mapped, rows: CleanRows) -> pd.DataFrame:
-    at = np.flatnonzero(rows.ledger.open)
-    kept = {name: as_text(table.columns.column(name)).take(at).to_pandas() for name in mapped.keep}
-    return pd.DataFrame({ID: rows.ids[rows.style[at]], TIME: rows.days[at], TARGET: rows.y[at], **kept})
-
-
-def _report(
-    source: SourceSettings,
-    cleaning: CleaningSettings,
-    raw: Raw,
-    table: Table,
-    mapped: Mapped,
-    rows: CleanRows,
-    made: Periods,
-) -> CleaningReport:
-    panel, facts = made.panel, {**rows.facts, **made.facts}
-    left_out = {**table.left_out, **rows.ledger.left_out()}
-    rows_in = table.n_rows + sum(table.left_out.values())
+def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading, made: Periods) -> CleaningReport:
+    panel, rows, appended = made.panel, reading.rows, reading.appended
+    facts = {**rows.facts, **made.facts}
+    left_out = {**reading.unread, **rows.ledger.left_out()}
+    rows_in = len(rows.style) + sum(reading.unread.values())
     missing = facts["missing"]["blank"] + facts["missing"]["unreadable"]
     rejected = _rejected(rows, panel)
     flagged = flag(panel, cleaning)
@@ -102,7 +126,7 @@ def _report(
     score, parts = quality(
         rows_in, made.used + made.merged, missing, facts["duplicates"]["exact"], len(rows.ids), panel.n_series
     )
-    notes = list(mapped.notes)
+    notes = list(reading.notes)
     if facts["duplicates"]["exact"] and not facts["duplicates"]["with_document"]:
         notes.append(
             "there is no document column: equal rows may be separate orders; cleaning.duplicates=keep would keep them"
@@ -111,6 +135,7 @@ def _report(
         "left_out_share": sum(left_out.values()) / rows_in,
         "missing_share": missing / rows_in,
         "duplicate_share": facts["duplicates"]["exact"] / rows_in,
+        "corrected_share": appended["replaced"] / appended["kept_before"] if appended else None,
         "rejected_styles_share": len(rejected) / len(rows.ids),
         "outlier_share": float(flagged.mean()),
         "stale_days": None if stale is None else float(stale),
@@ -118,12 +143,12 @@ def _report(
     }
     return CleaningReport(
         source=without_secrets(source.path),
-        files=tuple(asdict(file) for file in raw.files),
-        data_hash=raw.data_hash,
-        export=raw.export.name if raw.export else "unknown export",
-        layout=table.notes,
-        mapping=mapped.chosen(),
-        personal_dropped=mapped.personal,
+        files=reading.files,
+        data_hash=reading.data_hash,
+        export=reading.export,
+        layout=reading.layout,
+        mapping=reading.mapping,
+        personal_dropped=reading.personal,
         notes=tuple(notes),
         rows_in=rows_in,
         used=made.used,
@@ -164,6 +189,7 @@ def _report(
         unit=panel.unit,
         quality_score=score,
         score_parts=parts,
+        appended=appended,
         findings=_findings(cleaning, figures),
     )
 

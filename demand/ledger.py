@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demand.panel import Ints
 from demand.parsing import Bools
@@ -24,6 +25,17 @@ class Ledger:
                 self.reasons.append(reason)
             self.fate[closing] = self.reasons.index(reason)
         return count
+
+    @classmethod
+    def of(cls, reasons: list[str], fate: NDArray[np.int16]) -> Ledger:
+        """The ledger with these fates [n], each the place of its reason; the first reason is "used"."""
+        ledger = cls(0)
+        ledger.reasons, ledger.fate = list(reasons), fate.copy()
+        return ledger
+
+    def copy(self) -> Ledger:
+        """The same fates, to be continued apart."""
+        return Ledger.of(self.reasons, self.fate)
 
     @property
     def open(self) -> Bools:

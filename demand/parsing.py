@@ -66,16 +66,31 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.cast(column, pa.string())
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece. Encoding it chunk by chunk would build every dictionary anew, in quadratic time."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.chunk(0) if whole.num_chunks == 1 else pa.concat_arrays(whole.cast(pa.large_string()).chunks)
+    return whole
+
+
+def codes_of(column: pa.ChunkedArray) -> Ints:
+    """A number for each cell [n], equal where the cells are equal; missing cells are equal to each other."""
+    plain = as_text(column) if pa.types.is_nested(column.type) else column
+    if pa.types.is_dictionary(plain.type):
+        plain = plain.cast(plain.type.value_type)
+    encoded = one_array(plain).dictionary_encode(null_encoding="encode")
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
+
+
 def distinct(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """The place of each cell among the distinct trimmed texts [n], and those texts; a missing cell is ""."""
-    encoded = column
-    if not pa.types.is_dictionary(column.type):
-        encoded = pc.dictionary_encode(pc.fill_null(as_text(column), ""))
-    whole = encoded.unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        if whole.num_chunks == 0:
-            return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
-        whole = whole.chunk(0)
+    whole = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else pc.fill_null(as_text(column), "")
+    whole = one_array(whole)
+    if not pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_encode()
     texts = pc.fill_null(whole.dictionary.cast(pa.string()), "")
     indices = whole.indices
     if indices.null_count:

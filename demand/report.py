@@ -31,6 +31,9 @@ class CleaningReport:
     rows_in = used + merged + sum(left_out): used rows each gave a (style, period) of the panel, merged rows were added
     to one of them, left_out names why the others were not used. A wide table counts one row per cell. Shares are
     fractions. No value of a personal column is in here, only the headers of those that were dropped.
+
+    appended, when rows were added to those kept before: what the new files brought, rows_in = added + known (kept
+    already) + correcting (in the place of `replaced` older ones) + unread. The account above is then of all kept rows.
     """
 
     source: str
@@ -75,9 +78,14 @@ class CleaningReport:
 
     quality_score: float
     score_parts: Mapping[str, float]
+    appended: Mapping[str, Any] | None = None
     findings: tuple[Finding, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if self.appended is not None:
+            told = sum(self.appended[name] for name in ("added", "known", "correcting", "unread"))
+            if told != self.appended["rows_in"]:
+                raise AssertionError(f"rows of the new files {self.appended['rows_in']} are not those told of {told}")
         accounted = self.used + self.merged + sum(self.left_out.values())
         if accounted != self.rows_in:
             raise AssertionError(f"rows in {self.rows_in} are not the rows accounted for {accounted}")
@@ -104,6 +112,7 @@ class CleaningReport:
             f"Source    {self.source} ({self.export})",
             f"Rows      {self.rows_in:,} in = {self.used:,} used + {self.merged:,} merged + "
             f"{sum(self.left_out.values()):,} left out",
+            *self._appended_lines(),
             *(f"  left out {count:,}: {reason}" for reason, count in list(self.left_out.items())[:SHOWN]),
             "Columns   " + "; ".join(f"{role} = {column}" for role, column in self.mapping.items()),
             f"Dates     {self.date['format']}, {self.date['parse_rate']:.2%} read; "
@@ -134,6 +143,23 @@ class CleaningReport:
             lines.append(f"{sign:<9} {finding.rule} is {finding.found:.4g}, the limit is {finding.limit:g}")
         lines.append(f"Quality   {self.quality_score:.0f} of 100")
         return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+    def _appended_lines(self) -> list[str]:
+        new = self.appended
+        if new is None:
+            return []
+        lines = [
+            f"Appended  {new['files']:,} new of {new['files'] + new['files_known']:,} files, {new['rows_in']:,} rows = "
+            f"{new['added']:,} added + {new['known']:,} known + {new['correcting']:,} correcting + "
+            f"{new['unread']:,} not read"
+        ]
+        lines += [f"  not used {name}: {cause}" for name, cause in list(new["files_not_used"].items())[:SHOWN]]
+        if new["replaced"]:
+            lines.append(
+                f"Corrected {new['replaced']:,} kept rows replaced by {new['correcting']:,} (same "
+                f"{', '.join(new['corrects'])}): {new['quantity_before']:,.0f} became {new['quantity_after']:,.0f}"
+            )
+        return lines
 
 
 def quality(

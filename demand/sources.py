@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import re
-from dataclasses import dataclass as plain_dataclass
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import pyarrow as pa
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from demand.columns import ALIASES
+from demand.choosing import TAKEN, Raw, SourceFile, chosen
 from demand.delimited import Limits
 from demand.errors import DataError, SchemaError, SettingsError, StorageError
-from demand.exports import Export, normalised, recognise_export
 from demand.formats import check_cells, read_table, recognise, unpacked
-from demand.layouts import Table, period_columns
-from demand.parsing import as_text
+from demand.layouts import Table
 from demand.settings import STRICT
 
 # Only places that store files. http, ftp, and the chained "a::b" addresses of fsspec, are refused: a job must not fetch
@@ -29,6 +26,7 @@ STORAGE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake", "redshift")
 SUBFOLDER = "ERP Data"
 _CHUNK = 1 << 23
+NONE_TAKEN: Mapping[str, str] = {}
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -41,7 +39,9 @@ class SourceSettings:
     s3://bucket/prefix, or a SQLAlchemy address. kind: auto = what the headers say. format: auto = what the content
     says. sheet: of a workbook. query / table: for SQL, one of the two. encoding: auto = UTF-8 with or without a mark.
     as_of: the date of the snapshot; freshness is counted from it, and week numbers are placed by it. root: when given,
-    a path outside this folder is refused. max_*: limits of the whole source; max_cell is in bytes.
+    a path outside this folder is refused. max_*: limits of the whole source; max_cell is in bytes. append: files not
+    taken before are added to the rows kept in the storage (`jobs.ingest` only). corrects: which kept rows a newer file
+    replaces, see `demand.append.add`.
     """
 
     path: str
@@ -57,56 +57,36 @@ class SourceSettings:
     max_rows: Positive = 50_000_000
     max_columns: Positive = 5_000
     max_cell: Positive = 20_000
+    append: bool = False
+    corrects: Literal["auto", "document", "line", "date", "nothing"] = "auto"
 
     def __post_init__(self) -> None:
+        if self.corrects != "auto" and not self.append:
+            raise SettingsError("corrects acts on appended files only", key="source.corrects", found=self.corrects,
+                                hint="Set source.append=true")  # fmt: skip
         if self.kind in ("yarn", "orders"):
             raise SettingsError(
                 "only sales are loaded so far", key="source.kind", found=self.kind, expected="auto or sales"
             )
 
 
-@plain_dataclass(frozen=True)
-class SourceFile:
-    """One file (or query) of a source, as the report tells it. cause: why it was not used, "" when it was."""
-
-    name: str
-    format: str
-    bytes: int
-    rows: int
-    sha256: str
-    export: str
-    cause: str = ""
-
-
-@plain_dataclass(frozen=True, eq=False)
-class Raw:
-    """The raw tables of a source and where they came from.
-
-    tables     the sales tables, to be joined row by row
-    export     the known export they are, None when it is unknown
-    files      every file looked at, used or not
-    data_hash  sha256 over the bytes read, in the order of the names
-    """
-
-    tables: tuple[Table, ...]
-    export: Export | None
-    files: tuple[SourceFile, ...]
-    data_hash: str
-
-
-def read_source(settings: SourceSettings) -> Raw:
+def read_source(settings: SourceSettings, taken: Mapping[str, str] = NONE_TAKEN, named: Collection[str] = ()) -> Raw:
     """Every sales table of a source. What is parsed is exactly what was hashed, also when the file grows meanwhile.
 
-    Peak memory is about three times the unpacked bytes of the source, bounded by `max_bytes`. Raises StorageError
-    (missing, unreadable, too large, a scheme that is not storage), SchemaError (not a table, not sales) and
-    SettingsError (a path outside `root`, SQL without a query or table).
+    taken: sha256 -> stamp of files taken before. They are not parsed (not even read where the stamp is the same), and
+    when only they are there, no table comes back. named: headers that make a table sales, besides the known ones.
+
+    Peak memory of a whole ingest is about four times the unpacked bytes of a text file (see the room's README), bounded
+    by `max_bytes`. Raises StorageError (missing, unreadable, too large, a scheme that is not storage), SchemaError (not
+    a table, not sales) and SettingsError (a path outside `root`, SQL without a query or table).
     """
-    scheme = _scheme(settings)
+    scheme = address_scheme(settings)
     if settings.format == "sql" or scheme.split("+")[0] in DATABASE_SCHEMES:
         from demand.database import read_database
 
         table, digest = read_database(settings.path, settings.query, settings.table, _limits(settings))
-        return _chosen(settings, [(table, SourceFile(table.name, "sql", 0, table.n_rows, digest, ""))], [])
+        read = [(table, SourceFile(table.name, "sql", 0, table.n_rows, digest, ""))]
+        return chosen(settings.kind, settings.max_rows, read, [], taken, {digest: ""}, named)
     if scheme not in STORAGE_SCHEMES:
         raise StorageError(
             "this kind of address is not storage",
@@ -114,14 +94,15 @@ def read_source(settings: SourceSettings) -> Raw:
             expected=", ".join((*STORAGE_SCHEMES, *DATABASE_SCHEMES)),
             hint="Copy the file to a folder or an object store and name that as source.path",
         )
-    return _read_files(settings, scheme)
+    return _read_files(settings, scheme, taken, named)
 
 
 def _limits(settings: SourceSettings) -> Limits:
     return Limits(settings.max_bytes, settings.max_rows, settings.max_columns, settings.max_cell)
 
 
-def _scheme(settings: SourceSettings) -> str:
+def address_scheme(settings: SourceSettings) -> str:
+    """The kind of place `path` names, "file" for a plain path. Raises as `read_source`."""
     path = settings.path
     if not path.strip() or "\0" in path:
         raise SettingsError("the source has no path", key="source.path", found=path)
@@ -150,7 +131,7 @@ def without_secrets(path: str) -> str:
 # ---- files --------------------------------------------------------------------------------------------------------
 
 
-def _read_files(settings: SourceSettings, scheme: str) -> Raw:
+def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str], named: Collection[str]) -> Raw:
     from fsspec.core import url_to_fs
 
     shown = without_secrets(settings.path)
@@ -165,15 +146,25 @@ def _read_files(settings: SourceSettings, scheme: str) -> Raw:
         raise StorageError("the folder holds no files", path=shown)
     used: list[tuple[Table, SourceFile]] = []
     unused: list[SourceFile] = []
+    stamps: dict[str, str] = {}
+    sha256_of = {stamp: sha256 for sha256, stamp in taken.items() if stamp}
     left = settings.max_bytes
     for name in names:
         short = PurePosixPath(name).name
         try:
+            stamp = str(fs.ukey(name))  # before the bytes: a file that changes while it is read has another one then
+            if stamp in sha256_of:
+                unused.append(SourceFile(short, "", 0, 0, sha256_of[stamp], "", TAKEN))
+                continue
             data = _read_bytes(fs, name, short, left)
         except _storage_errors(scheme) as error:
             raise _unreadable(error, short) from None
         left -= len(data)
         digest = hashlib.sha256(data).hexdigest()
+        if digest in taken:
+            unused.append(SourceFile(short, "", len(data), 0, digest, "", TAKEN))
+            continue
+        stamps[digest] = stamp
         try:
             used.append(_one_file(data, short, digest, settings))
         except DataError as error:
@@ -181,7 +172,7 @@ def _read_files(settings: SourceSettings, scheme: str) -> Raw:
                 raise
             # in a folder anything may lie beside the sales; each file that is no table is named in the report
             unused.append(SourceFile(short, "", len(data), 0, digest, "", str(error)))
-    return _chosen(settings, used, unused)
+    return chosen(settings.kind, settings.max_rows, used, unused, taken, stamps, named)
 
 
 def _storage_errors(scheme: str) -> tuple[type[Exception], ...]:
@@ -218,19 +209,18 @@ def _listing(fs: Any, root: str) -> tuple[list[str], bool]:
 
 
 def _read_bytes(fs: Any, name: str, short: str, limit: int) -> bytes:
-    parts, total = [], 0
+    data = io.BytesIO()  # parts joined at the end would lie in memory twice
     with fs.open(name, "rb") as file:
         while chunk := file.read(_CHUNK):
-            parts.append(chunk)
-            total += len(chunk)
-            if total > limit:
+            data.write(chunk)
+            if data.tell() > limit:
                 raise StorageError(
                     "the source is too large",
                     file=short,
                     limit_bytes=limit,
                     hint="Raise source.max_bytes if this is meant",
                 )
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return data.getvalue()
 
 
 def _one_file(data: bytes, name: str, digest: str, settings: SourceSettings) -> tuple[Table, SourceFile]:
@@ -242,83 +232,3 @@ def _one_file(data: bytes, name: str, digest: str, settings: SourceSettings) -> 
     table = read_table(whole, name, kind, encoding=settings.encoding, sheet=settings.sheet, limits=limits)
     check_cells(table, limits)
     return table, SourceFile(name, kind, len(data), table.n_rows, digest, "")
-
-
-# ---- which of them are sales --------------------------------------------------------------------------------------
-
-
-def _chosen(settings: SourceSettings, read: list[tuple[Table, SourceFile]], unused: list[SourceFile]) -> Raw:
-    """The sales among the tables. A single table of unknown headers is taken for sales; its columns will tell."""
-    files: list[SourceFile] = list(unused)
-    sales: list[tuple[Table, Export | None]] = []
-    for table, file in read:
-        export = recognise_export(table.columns.column_names)
-        name = export.name if export else "unknown"
-        cause = ""
-        if export is not None and export.kind != "sales" and settings.kind != "sales":
-            cause = f"this is a {export.name} export, not sales"
-        elif len(read) > 1 and not _looks_like_sales(table, export):
-            cause = "no date, style and quantity columns"
-        else:
-            sales.append((table, export))
-        files.append(SourceFile(file.name, file.format, file.bytes, file.rows, file.sha256, name, cause))
-    if not sales:
-        raise SchemaError(
-            "no sales were found in the source",
-            files=[f"{file.name}: {file.cause}" for file in files],
-            hint="Name the file itself, or source.kind=sales to read it as sales",
-        )
-    headers = {tuple(sorted(table.columns.column_names)) for table, _ in sales}
-    common = set.intersection(*(set(names) for names in headers))
-    roles = {role_columns(table) for table, _ in sales}
-    if len(roles) > 1 or not common:
-        raise SchemaError(
-            "several files look like sales and do not fit together",
-            files=[table.name for table, _ in sales],
-            hint="Name one file as source.path, or move the others to another folder",
-        )
-    total = sum(table.n_rows for table, _ in sales)
-    if total > settings.max_rows:
-        raise SchemaError("too many rows", found=total, limit=settings.max_rows, hint="Raise source.max_rows")
-    files.sort(key=lambda file: file.name)
-    names = {table.name for table, _ in sales}
-    digest = hashlib.sha256("".join(file.sha256 for file in files if file.name in names).encode())
-    only = [file.sha256 for file in files if file.name in names]
-    data_hash = only[0] if len(only) == 1 else digest.hexdigest()
-    return Raw(tuple(table for table, _ in sales), sales[0][1], tuple(files), data_hash)
-
-
-def role_columns(table: Table) -> tuple[str, ...]:
-    """The headers of a table that name a date, style or quantity, normalised."""
-    needed = {alias for role in ("date", "style", "quantity") for alias in ALIASES[role]}
-    return tuple(sorted({normalised(name) for name in table.columns.column_names} & needed))
-
-
-def _looks_like_sales(table: Table, export: Export | None) -> bool:
-    if export is not None:
-        return export.kind == "sales"
-    found = {normalised(name) for name in table.columns.column_names}
-    if all(found & set(ALIASES[role]) for role in ("date", "style", "quantity")):
-        return True
-    dated = [name for name in table.columns.column_names if name[:1].isdigit()]
-    days, _ = period_columns(dated, None)
-    return bool(found & set(ALIASES["style"])) and not np.isnat(days).all()
-
-
-def joined(tables: tuple[Table, ...]) -> Table:
-    """The tables under each other; a column that one of them lacks is blank there."""
-    if len(tables) == 1:
-        return tables[0]
-    parts = [table.columns for table in tables]
-    try:
-        columns = pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowInvalid:  # the same column typed differently in two files: as text both are read alike
-        texts = [pa.table({name: as_text(part.column(name)) for name in part.column_names}) for part in parts]
-        columns = pa.concat_tables(texts, promote_options="permissive")
-    left_out: dict[str, int] = {}
-    for table in tables:
-        for reason, count in table.left_out.items():
-            left_out[reason] = left_out.get(reason, 0) + count
-    notes = tuple(f"{table.name}: {note}" for table in tables for note in table.notes)
-    titles = tuple(title for table in tables for title in table.titles)
-    return Table(" + ".join(table.name for table in tables), columns, titles, left_out, notes)

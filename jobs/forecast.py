@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from demand.errors import SettingsError
+from demand.ingest import ingest
 from demand.panel import Panel
 from evaluation.backtest import Question, ensemble_at, member_results
 from evaluation.folds import Fold
 from jobs.carry import member_forecasts
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry, runs_root, write_config
-from jobs.ingest import read
 from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
@@ -32,7 +32,7 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry(settings).open("champion")
     card = release.json("card.json")
-    panel = read(settings).panel
+    panel = ingest(settings.source, settings.columns, settings.cleaning, settings.freq).panel
     _same_calendar(panel, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])

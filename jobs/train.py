@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from datetime import UTC, datetime
 
+from demand.ingest import ingest
 from jobs.carry import Intent, what_is_due, with_carried
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import Decide, compete, prepare, registry
-from jobs.ingest import read
 from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish, registry_of
 from jobs.reporting import write_backtest_plot, write_run_report
@@ -25,13 +25,13 @@ def body(settings: Settings) -> int:
     0."""
     if settings.resume or settings.validate:
         return release_fleet(settings, "train", report=False)
-    where = registry(settings)
-    champion = where.open("champion") if where.alias("champion") is not None else None
+    releases = registry(settings)
+    champion = releases.open("champion") if releases.alias("champion") is not None else None
     now = datetime.now(UTC)
     due = what_is_due(settings, champion, now)
     if not due.train:
         at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-        where.append_history(
+        releases.append_history(
             [
                 {"model_type": kind, "status": "skipped", "error": why, "trained_at": at}
                 for kind, why in due.idle.items()
@@ -59,7 +59,8 @@ def _lines(intent: Intent) -> list[str]:
 def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | None = None) -> int:
     """Prepares, trains and scores at every origin, releases the live forecast. Returns the exit code."""
     if settings.validate:
-        show(*read(settings).report.summary_lines(), "Data and settings are valid; nothing was trained.")
+        ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+        show(*ingested.report.summary_lines(), "Data and settings are valid; nothing was trained.")
         return OK
     fleet = prepare(settings, job, live=True, decide=decide)
     race, verdict = compete(fleet)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demand.parsing import as_text, distinct, parse_numbers, read_numbers
+from demand.parsing import as_text, codes_of, distinct, parse_numbers, read_numbers
 
 
 def column(*cells: str | None) -> pa.ChunkedArray:
@@ -153,3 +153,34 @@ def test_when_there_are_no_rows_then_there_are_no_numbers() -> None:
     assert len(values) == len(nothing) == 0
     codes, texts = distinct(pa.chunked_array([], pa.string()))
     assert len(codes) == len(texts) == 0
+
+
+# ---- columns in many chunks ----------------------------------------------------------------------------------------
+
+
+def in_chunks(cells: list[str | None], size: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(cells[at : at + size], pa.string()) for at in range(0, len(cells), size)])
+
+
+@given(st.lists(st.sampled_from(["a", " a", "b", "", None]), min_size=1, max_size=30), st.integers(1, 7))
+def test_when_a_column_comes_in_chunks_then_its_codes_are_those_of_one_piece(
+    cells: list[str | None], size: int
+) -> None:
+    codes, texts = distinct(in_chunks(cells, size))
+    assert [texts[int(code)].as_py() for code in codes] == [(cell or "").strip() for cell in cells]
+    numbers = codes_of(in_chunks(cells, size)).tolist()
+    assert [[a == b for b in numbers] for a in numbers] == [[a == b for b in cells] for a in cells]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.chunked_array([pa.array([1.5, None, 1.5, float("nan"), float("nan"), None])]),
+        pa.chunked_array([pa.array([[1], [2], [1], None, None, [3]])]),
+        pa.chunked_array([pa.array(["x", "y"]).dictionary_encode(), pa.array(["y", "x"]).dictionary_encode()]),
+    ],
+)
+def test_when_a_column_is_typed_then_equal_cells_have_equal_codes(column: pa.ChunkedArray) -> None:
+    cells = [repr(cell) for cell in column.to_pylist()]
+    numbers = codes_of(column).tolist()
+    assert [[a == b for b in numbers] for a in numbers] == [[a == b for b in cells] for a in cells]
