@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import fields
 
@@ -20,6 +21,16 @@ hypothesis.settings.load_profile("house")
 
 DAYS = 200
 END = "2025-08-31"  # a Sunday, and the last day of a month: the end of a whole period for D, W-SUN, MS and ME
+
+
+@pytest.fixture(autouse=True)
+def room_logs_as_they_were():
+    """A job sets the log level of every room; the next test in this process starts without it."""
+    loggers = [logging.getLogger(room) for room in ("demand", "features", "models", "evaluation", "jobs")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

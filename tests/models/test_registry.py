@@ -121,8 +121,7 @@ def test_when_the_last_line_of_the_history_is_torn_then_it_is_reported_and_the_n
     served.append_history([{"release": 1, "text": "a\u2028b"}])  # a line separator of Unicode, none of a file
     with served.history_path.open("ab") as file:
         file.write(torn.encode(errors="surrogateescape"))
-    with caplog.at_level("WARNING", logger="models"):  # whatever level a job set before in this process
-        assert served.releases_in_history() == {1}
+    assert served.releases_in_history() == {1}
     assert "line 2 is not whole" in caplog.text
     served.append_history([{"release": 3}, {"release": 4}])
     assert [entry["release"] for entry in served.history()] == [1, 3, 4]
