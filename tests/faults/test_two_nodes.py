@@ -85,7 +85,7 @@ class TwoNodes:
 
 @contextmanager
 def two_nodes(here: Path) -> Iterator[TwoNodes]:
-    """A head and a second node with one CPU each, on loopback, with a token; `here` is an empty folder for logs."""
+    """A head and a second node with a CPU each, a token, the dashboard on loopback; logs go to the empty `here`."""
     with ExitStack() as stack:
         # A short name: Ray puts Unix sockets below it, whose paths end at 107 characters.
         folder = Path(tempfile.mkdtemp(prefix="lc", dir="/tmp"))
@@ -95,7 +95,7 @@ def two_nodes(here: Path) -> Iterator[TwoNodes]:
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         secure = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-        gcs, dashboard, *agents = free_ports(4)
+        gcs, dashboard, client, *agents = free_ports(5)
         mark = stack.enter_context(own_tree("nodes"))
         log, address = here / "nodes.log", f"127.0.0.1:{gcs}"
         cluster = TwoNodes(mark, folder, log, gcs, dashboard, secure, set(), here / "job.log")
@@ -105,7 +105,8 @@ def two_nodes(here: Path) -> Iterator[TwoNodes]:
         common = ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats", "--block",
                   "--object-store-memory=200000000", "--min-worker-port=0", "--max-worker-port=0"]  # fmt: skip
         head = [f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-                f"--temp-dir={folder}", f"--dashboard-agent-listen-port={agents[0]}"]  # fmt: skip
+                f"--temp-dir={folder}", f"--dashboard-agent-listen-port={agents[0]}",
+                f"--ray-client-server-port={client}"]  # fmt: skip
         second = [f"--address={address}", f"--dashboard-agent-listen-port={agents[1]}"]
         with told_on_failure(cluster):
             start([*CLI, "start", "--head", *head, *common], mark, log, **secure)
