@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, replace
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,12 @@ def kept_folder(source: SourceSettings) -> Path | None:
     if address_scheme(source) != "file":
         return None
     folder = Path(source.path.removeprefix("file://"))
-    if (folder / "panel.json").is_file():
+    if isfile(folder / "panel.json"):  # False for names no file can have
         raise SettingsError(
             "this is a stored panel, not its rows", key="source.path", found=source.path,
             hint="Name the folder rows beside it",
         )  # fmt: skip
-    return folder if (folder / MANIFEST).is_file() else None
+    return folder if isfile(folder / MANIFEST) else None
 
 
 def read(

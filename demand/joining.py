@@ -13,7 +13,7 @@ from demand.cleaning import CleanRows, missing_cells, static_table
 from demand.errors import SHOWN
 from demand.ledger import Ledger
 from demand.panel import Floats, Ints, Strings
-from demand.parsing import as_text, is_text
+from demand.parsing import as_text
 from demand.reading import Hashes
 
 
@@ -39,14 +39,7 @@ def joined_rows(
         nothing = (np.full(len(style[0]), np.nan), np.full(len(style[1]), np.nan))
         return {name: both(x.get(name, nothing[0]), y.get(name, nothing[1])) for name in columns}
 
-    labels = {}
-    for name in names[2]:
-        parts = [one.labels[name].take(pa.array(at)) if name in one.labels else pa.nulls(len(at), pa.string())
-                 for one, at in ((a, at_a), (b, at_b))]  # fmt: skip
-        texts = [as_text(pa.chunked_array([part]) if isinstance(part, pa.Array) else part) for part in parts]
-        whole = pa.chunked_array([chunk.cast(pa.string()) for part in texts for chunk in part.chunks], pa.string())
-        numeric = all(not is_text(one.labels[name]) for one in (a, b) if name in one.labels)
-        labels[name] = whole.cast(pa.float64()) if numeric else whole
+    labels = {name: _stacked(a.labels.get(name), at_a, b.labels.get(name), at_b) for name in names[2]}
     reasons = list(dict.fromkeys((*a.ledger.reasons, *b.ledger.reasons)))
     fates = [
         np.array([reasons.index(reason) for reason in one.ledger.reasons], dtype=np.int16)[one.ledger.fate]
@@ -64,6 +57,22 @@ def joined_rows(
     facts = _facts(a.facts, b.facts, ledger, y, cell) | {"static_conflicts": conflicts}
     past, future = carried(a.past, b.past, names[0]), carried(a.future, b.future, names[1])
     return CleanRows(ids, place, days, y, a.unit or b.unit, cell, past, future, labels, static, ledger, facts)
+
+
+def _stacked(a: pa.ChunkedArray | None, at_a: Ints, b: pa.ChunkedArray | None, at_b: Ints) -> pa.ChunkedArray:
+    """The cells `at_a` of `a` and `at_b` of `b`; a side that has none is missing there. Two types meet as text."""
+    kinds = {column.type for column in (a, b) if column is not None}
+    kind = kinds.pop() if len(kinds) == 1 else pa.string()
+    if pa.types.is_dictionary(kind):
+        kind = pa.string()
+    parts = []
+    for column, at in ((a, at_a), (b, at_b)):
+        if column is None:
+            parts.append(pa.nulls(len(at), kind))
+            continue
+        cells = column if column.type == kind else as_text(column).cast(pa.string())
+        parts += cells.take(pa.array(at)).chunks
+    return pa.chunked_array(parts, kind)
 
 
 def _facts(a: dict[str, Any], b: dict[str, Any], ledger: Ledger, y: Floats, cell: NDArray[np.int8]) -> dict[str, Any]:

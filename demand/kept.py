@@ -29,7 +29,7 @@ from demand.columns import ColumnSettings
 from demand.durable import unwritable, write_whole
 from demand.errors import SettingsError, StorageError
 from demand.ledger import Ledger
-from demand.parsing import is_text
+from demand.parsing import as_text, is_text
 from demand.reading import Reading
 from demand.settings import build
 
@@ -82,9 +82,14 @@ def held(folder: Path, seal: str) -> Iterator[None]:
 
 
 def seal_of(folder: Path) -> str:
-    """What tells the kept rows from any others, "" when there are none."""
-    path = folder / MANIFEST
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    """What tells the kept rows from any others, "" when there are none. Raises StorageError when it cannot be read."""
+    try:
+        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise StorageError("the kept rows cannot be read", folder=str(folder), cause=cause) from None
 
 
 def settings_of(columns: ColumnSettings, cleaning: CleaningSettings) -> dict[str, Any]:
@@ -222,8 +227,8 @@ def _table(reading: Reading) -> pa.Table:
     for group, values in (("past", rows.past), ("future", rows.future)):
         columns |= {f"{group}.{name}": pa.array(cells) for name, cells in values.items()}
     for name, cells in rows.labels.items():
-        text = is_text(cells)
-        columns[f"static.{name}"] = cells.cast(pa.string()).dictionary_encode() if text else cells.cast(pa.float64())
+        text = is_text(cells) or pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type)
+        columns[f"static.{name}"] = as_text(cells).cast(pa.string()).dictionary_encode() if text else cells
     return pa.table(columns)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -280,3 +281,76 @@ def test_when_append_is_asked_for_outside_the_ingest_job_then_it_is_refused(tmp_
         ingest(SourceSettings(path=str(tmp_path), append=True), ColumnSettings(), CleaningSettings())
     with pytest.raises(SettingsError, match="appended files only"):
         SourceSettings(path="x", corrects="date")
+
+
+def test_when_a_wide_snapshot_moves_on_then_old_weeks_are_known_and_new_ones_added(tmp_path: Path) -> None:
+    source = in_files(tmp_path / "in", "Style,2024-01-01,2024-01-08,2024-01-15\nA,1,2,3\nB,,4,5\n")
+    added(tmp_path / "rows", source)
+    in_files(source, "Style,2024-01-08,2024-01-15,2024-01-22\nA,2,9,4\nB,4,5,6\n")
+    found = added(tmp_path / "rows", source)
+    assert found.panel.freq == "W-MON"
+    assert demand(found) == {"A": [1.0, 2.0, 9.0, 4.0], "B": [4.0, 5.0, 6.0]}
+    assert brought(found, "added", "known", "correcting", "replaced") == [2, 3, 1, 1]
+
+
+def test_when_a_series_is_added_to_a_series_then_its_calendar_stays(tmp_path: Path) -> None:
+    rows = "unique_id,ds,y\nA,2024-01-01,1\nA,2024-02-01,2\nA,2024-03-01,\n"
+    source = in_files(tmp_path / "in", rows)
+    added(tmp_path / "rows", source)
+    in_files(source, "unique_id,ds,y\nA,2024-03-01,3\nA,2024-05-01,5\n")
+    found = added(tmp_path / "rows", source)
+    assert (found.panel.freq, found.panel.y.tolist()) == ("MS", [1.0, 2.0, 3.0, 0.0, 5.0])
+
+
+def test_when_a_later_file_holds_one_far_date_then_it_does_not_stretch_the_panel(tmp_path: Path) -> None:
+    days = "".join(f"2024-01-{day},A,{number}\n" for day in range(13, 29) for number in range(10))
+    source = in_files(tmp_path / "in", PLAIN + days)
+    added(tmp_path / "rows", source)
+    in_files(source, PLAIN + "2024-01-29,A,1\n2052-01-29,A,1\n")
+    found = added(tmp_path / "rows", source)
+    assert len(found.panel.y) == 17
+    assert found.report.left_out == {"date far after the rest": 1}
+
+
+def test_when_the_static_columns_of_a_style_change_then_the_newest_value_is_kept(tmp_path: Path) -> None:
+    header = "Document,Order Date,Style,Qty,Colour,Gauge\n"
+    source = in_files(tmp_path / "in", header + "1,2024-01-13,A,5,red,7\n2,2024-01-14,B,5,blue,8\n")
+    added(tmp_path / "rows", source, {"static": ("Colour", "Gauge")})
+    in_files(source, header + "3,2024-01-15,A,5,green,9\n4,2024-01-16,B,5,,8\n")
+    found = added(tmp_path / "rows", source)
+    assert {name: values.tolist() for name, values in found.panel.static.items()} == {
+        "Colour": ["green", "blue"],
+        "Gauge": ["9", "8"],
+    }
+    assert found.report.static_conflicts == {"Colour": 1, "Gauge": 1}
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [1.5, None, 2.0], [True, False, None], ["a", None, "b"]])
+def test_when_static_columns_are_typed_then_kept_rows_give_the_same_panel(tmp_path: Path, values: list[Any]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    dates = pd.date_range("2024-01-13", periods=3)
+    frame = pd.DataFrame({"unique_id": ["A", "B", "C"], "ds": dates, "y": [1.0, 2.0, 3.0], "kind": values})
+    frame.to_parquet(source / "series.parquet", index=False)
+    asked = {"static": ("kind",)}
+    found = added(tmp_path / "rows", source, asked)
+    stored = ingest(SourceSettings(path=str(tmp_path / "rows")), ColumnSettings(), CleaningSettings())
+    assert panel_hash(stored.panel) == panel_hash(found.panel)
+
+
+def test_when_a_static_column_holds_dates_then_it_can_be_kept_too(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    dates = pd.date_range("2024-01-13", periods=3)
+    frame = pd.DataFrame({"unique_id": ["A", "B", "C"], "ds": dates, "y": [1.0, 2.0, 3.0], "launch": dates})
+    frame.to_parquet(source / "series.parquet", index=False)
+    added(tmp_path / "rows", source, {"static": ("launch",)})
+    (source / "more.csv").write_text("unique_id,ds,y,launch\nA,2024-01-16,1,soon\n", encoding="utf-8")
+    added(tmp_path / "rows", source)
+    kept = [str(cell)[:10] for cell in read_kept(tmp_path / "rows").reading.rows.labels["launch"].to_pylist()]
+    assert kept == ["2024-01-13", "2024-01-14", "2024-01-15", "soon"]  # two types meet as text
+
+
+def test_when_the_path_is_no_name_a_file_can_have_then_it_is_a_storage_error() -> None:
+    with pytest.raises(StorageError):
+        ingest(SourceSettings(path="x" * 5000), ColumnSettings(), CleaningSettings())
