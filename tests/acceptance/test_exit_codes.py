@@ -21,6 +21,8 @@ REFUSALS = {
     "impossible value": ("horizon=0", "SettingsError", "horizon"),
 }
 
+EACH_REFUSAL = ["no such file", *(pytest.param(what, marks=pytest.mark.slow) for what in list(REFUSALS)[1:])]
+
 
 def sales(days: int = 60, **more: np.ndarray) -> pd.DataFrame:
     rng = np.random.default_rng(4)
@@ -157,7 +159,7 @@ def test_when_a_rule_at_level_error_fails_then_ingest_ends_with_1_and_with_0_whe
 
 
 @pytest.mark.parametrize("job", ["pipeline", "train", "backtest", "ingest", "forecast"])
-@pytest.mark.parametrize("what", REFUSALS)
+@pytest.mark.parametrize("what", EACH_REFUSAL)
 def test_when_the_job_is_refused_then_the_code_is_2_one_message_says_why_and_nothing_is_written(
     job, what, source, tmp_path, capsys
 ):

@@ -149,6 +149,7 @@ def test_when_a_model_has_a_parameter_then_it_is_listed_here(kind):
     assert {one.name for one in fields(recipe_class(kind))} == PROOF[kind].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), TRIED)
 def test_when_a_parameter_changes_then_the_forecast_changes(kind, name):
     proof = PROOF[kind][name]
