@@ -49,9 +49,9 @@ def leaderboard(
 
     fleet_wape     WAPE of the fleet's total per period
     n_fell_back    rows (series x origins, of n_rows) another model made
-    beats_baseline better score than the seasonal naive and than the mean, on the same origins
+    beats_baseline better score than the seasonal naive and than the mean, on the same origins, by rows of its own
     below_threshold  accuracy not shown to reach the model's entry in `thresholds`
-    eligible       may be called best: made a row of its own, and is not the zero forecast under this or another name
+    eligible       may be called best: made most of its rows, and is not the zero forecast under this or another name
     wape_std, wape_worst, worst_cutoff   over origins (standard deviation with n - 1); unstable: std / mean over a limit
 
     Raises DataError when a baseline is missing or models were not scored on the same folds, series and truth.
@@ -65,7 +65,7 @@ def leaderboard(
     ranked_by, notes = _rule(board, metric)
     board["score"] = _score(board, ranked_by)
     to_beat = board.set_index("model")["score"].reindex(list(TO_BEAT))
-    board["beats_baseline"] = (board["score"] < to_beat.min()) & ~board["model"].isin(BASELINES)
+    board["beats_baseline"] = (board["score"] < to_beat.min()) & board["eligible"] & ~board["model"].isin(BASELINES)
     limit = board["model"].map(dict(thresholds or {})).astype(np.float64)
     board["below_threshold"] = limit.notna() & ~(board["accuracy"] >= limit)
     mean_wape = board.pop("_wape_mean")
@@ -105,8 +105,8 @@ def _row(name: str, results: Sequence[FoldResult]) -> dict[str, Any]:
         "wape_std": float(known.std(ddof=1)) if len(known) > 1 else np.nan,
         "wape_worst": float(known.max()) if len(known) else np.nan,
         "worst_cutoff": _date(results[worst]) if worst is not None else "",
-        # A model all of whose rows another one made has shown nothing, however good the other is.
-        "eligible": name != "zero" and not _all_zero(results) and measured["n_fell_back"] < measured["n_rows"],
+        # A model most of whose rows another one made has shown how good the other is.
+        "eligible": name != "zero" and not _all_zero(results) and 2 * measured["n_fell_back"] < measured["n_rows"],
         "_wape_mean": float(known.mean()) if len(known) else np.nan,
     }
 

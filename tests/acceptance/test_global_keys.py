@@ -196,7 +196,7 @@ def test_when_tasks_may_run_at_once_then_never_more_than_told(tmp_path, monkeypa
     """`parallel_training` hands the tasks to the cluster, `max_parallel_jobs` says how many it may have at a time."""
     flights: list[int] = []
 
-    def fan_out(function, calls, in_flight, retries):
+    def fan_out(function, calls, in_flight, retries, start_timeout_s):
         flights.append(in_flight)
         for call in calls:
             yield Done(call, value=function(*call.arguments))
@@ -204,6 +204,7 @@ def test_when_tasks_may_run_at_once_then_never_more_than_told(tmp_path, monkeypa
     monkeypatch.setattr("jobs.fleet.require", lambda settings: None)
     monkeypatch.setattr("jobs.race.cluster", lambda settings: nullcontext(3))
     monkeypatch.setattr("jobs.race.put", lambda value: value)
+    monkeypatch.setattr("jobs.race.widest_node", lambda: 3)
     monkeypatch.setattr("jobs.race.fan_out", fan_out)
     source = written(frame_of(fleet(60)), tmp_path / "sales.parquet")
     seen = []
