@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from demand.errors import SHOWN, ClusterError, DataError, DemandError, SettingsError, StorageError
+from demand.errors import SHOWN, ClusterError, DataError, DemandError, SettingsError, StorageError, VersionNotFound
 from jobs import compose
 from jobs.settings import Settings, mask
 
@@ -22,7 +22,8 @@ OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 def run(job: str, body: Callable[[Settings], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Runs `body` with the settings of `job` and exits: 0 done, 1 something failed, 2 refused before or by its inputs.
 
-    Refused are settings, data, storage and cluster. `body` returns its own exit code. Ctrl-C exits with 130.
+    Refused are settings, data, storage, cluster, and a release that is not there. `body` returns its own exit code.
+    Ctrl-C exits with 130.
     """
     sys.exit(exit_code(job, body, sys.argv[1:] if argv is None else argv))
 
@@ -84,7 +85,7 @@ def _report(error: Exception, debug: bool) -> int:
         print(mask("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(known, DemandError):
         print("\n".join(mask(list(message_lines(known)))), file=sys.stderr)
-        refused = (SettingsError, DataError, StorageError, ClusterError)
+        refused = (SettingsError, DataError, StorageError, ClusterError, VersionNotFound)
         return REFUSED if isinstance(known, refused) else FAILED
     text = f"{type(error).__name__}: {error}".strip()
     lines = [*_wrapped(text[:2000], "", WIDTH)]

@@ -39,7 +39,9 @@ def kinds(of=DemandError):
         yield from kinds(kind)
 
 
-REFUSED = (errors.SettingsError, errors.DataError, errors.StorageError, errors.ClusterError)
+REFUSED = (
+    errors.SettingsError, errors.DataError, errors.StorageError, errors.ClusterError, errors.VersionNotFound,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", sorted(kinds(), key=str))
