@@ -31,7 +31,7 @@ class Progress:
     def __enter__(self) -> Self:
         if self._shown and self._bar_wanted:
             self._bar = Bar(
-                TextColumn("{task.description:<24.24}"), BarColumn(20), TaskProgressColumn(), TimeElapsedColumn(),
+                TextColumn("{task.description:<36.36}"), BarColumn(12), TaskProgressColumn(), TimeElapsedColumn(),
                 TextColumn("{task.fields[to_go]}"), console=Console(stderr=True), transient=False,
             )  # fmt: skip
             self._bar.__enter__()

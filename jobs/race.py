@@ -107,7 +107,7 @@ def _run_all(
                 task = by_name[done.call.name]
                 if done.crash:
                     again += _smaller(task, done.crash, flight)
-                flight.progress.advance(_cpu_s(task) if not done.crash else 0.0, task.name)
+                flight.progress.advance(_cpu_s(task) if not done.crash else 0.0, _words(task, panel.n_series))
             waiting, retries = again, SPLIT_RETRIES
 
 
@@ -126,6 +126,14 @@ def _smaller(task: Task, crash: str, flight: _Flight) -> list[Task]:
 
 def _cpu_s(task: Task) -> float:
     return task.cost_s * task.cpus
+
+
+def _words(task: Task, n_series: int) -> str:
+    """What a task was, for the person who waits."""
+    if task.kind == "arrays":
+        return "baselines"
+    kinds = ", ".join(task.kinds)
+    return kinds if task.kind == "pooled" else f"{kinds} to style {task.series[1]} of {n_series}"
 
 
 def _finished(run: RunFolder, task: Task) -> bool:
