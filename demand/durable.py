@@ -135,9 +135,9 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def unwritable(folder: Path, error: OSError) -> StorageError:
-    """The one message for a place that cannot be written."""
+def unwritable(folder: Path, error: OSError, key: str = "storage.root") -> StorageError:
+    """The one message for a place that cannot be written; `key` is the setting that names it."""
     return StorageError(
         "the storage cannot be written", folder=str(folder), cause=error.strerror or str(error),
-        hint="Set storage.root= to a folder you may write to, with enough room",
+        hint=f"Set {key}= to a place you may write to, with enough room",
     )  # fmt: skip

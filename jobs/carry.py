@@ -113,7 +113,7 @@ def with_carried(
     stored = yaml.safe_load(champion.file("config.yaml").read_text(encoding="utf-8"))
     same = {kind: stored["models"].get(kind) == as_plain(settings)["models"][kind] for kind in lent}
     same |= dict.fromkeys(lent, False) if stored["features"] != as_plain(settings)["features"] else {}
-    moved = panel.end != _origin(champion, panel)
+    moved = panel.end != trained_to(champion, panel)
     notes, without = list(intent.notes), set()
     train = set(intent.train) | ({KIND} if settings.models[KIND].enabled else set())
     for kind in lent:
@@ -158,7 +158,7 @@ def lend(race: Race, intent: Intent, release: Release, panel: Panel, question: Q
     for kind, forecast in read_forecasts(release.file("origins.parquet")):
         if kind in intent.carried and forecast.origin in cutoffs:
             known = question.history(panel, Fold(forecast.origin, forecast.horizon))
-            raw.setdefault(kind, {})[forecast.origin] = _on(known, forecast, question)
+            raw.setdefault(kind, {})[forecast.origin] = laid_on(known, forecast, question)
     for kind in intent.carried:
         raw[kind][panel.end] = today[kind]
     return replace(race, raw={kind: raw[kind] for kind in sorted(raw)})
@@ -203,7 +203,7 @@ def _joined(parts: Sequence[tuple[np.ndarray, Forecast]], history: Panel, questi
     return Forecast.build(history, question.spec, kind, mean, quantiles, reasons=reasons)
 
 
-def _on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
+def laid_on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
     """A stored forecast laid on the series that are known at its origin today (corrections may add or remove some)."""
     here = history.index_of(forecast.ids)
     rows = np.flatnonzero(here >= 0)
@@ -221,19 +221,24 @@ def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:
     for name, value in asked.items():
         if card[name] != value:
             return f"release {champion.number} has {name} {card[name]}, now it is {value}"
-    known = {series for _, forecast in read_forecasts(champion.file("forecasts.parquet")) for series in forecast.ids}
-    share = float(np.mean([series in known for series in panel.ids.tolist()]))
+    share = known_share(champion, panel)
     if share < KNOWN_SHARE:
         return f"release {champion.number} knows {share:.0%} of the styles"
     newest = max(card["folds"])
     if panel.end - (newest + card["horizon"]) >= card["horizon"]:
         return f"the origins of release {champion.number} lie more than a horizon back"
-    if panel.end < _origin(champion, panel):
+    if panel.end < trained_to(champion, panel):
         return f"the data ends before the origin of release {champion.number}"
     return ""
 
 
-def _origin(champion: Release, panel: Panel) -> int:
+def known_share(release: Release, panel: Panel) -> float:
+    """Share of the panel's styles that a release forecasts."""
+    known = {series for _, forecast in read_forecasts(release.file("forecasts.parquet")) for series in forecast.ids}
+    return float(np.mean([series in known for series in panel.ids.tolist()]))
+
+
+def trained_to(champion: Release, panel: Panel) -> int:
     return int(panel.calendar.containing(champion.json("card.json")["origin"]))
 
 

@@ -128,8 +128,6 @@ def _state_auth_mode(embedded: bool) -> None:
 
 def _answer_or_raise(address: str, timeout_s: float) -> None:
     """Asks the cluster for its nodes: ray.init itself waits for ever for one that is silent or refuses our token."""
-    if "://" in address:
-        return
     host, _, port = address.rpartition(":")
     if address != "auto":
         if not host or not port.isdigit():

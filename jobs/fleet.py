@@ -25,6 +25,7 @@ from demand.store import panel_hash, read_panel, write_panel
 from evaluation.backtest import Question
 from jobs.carry import Intent, lend
 from jobs.cluster import require
+from jobs.output_path import check_output
 from jobs.plan import Origins, Plan, plan, plan_origins
 from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
@@ -107,12 +108,18 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         stored = Settings.from_mapping(yaml.safe_load(run.file("config.yaml").read_text(encoding="utf-8")))
         settings = replace(stored, resume=settings.resume, run_id=None, **{k: getattr(settings, k) for k in _FRESH})
         manifest = run.json("manifest.json")
+        if config_hash(stored) != manifest["config_hash"]:
+            raise SettingsError(
+                "the run's settings were changed after it began", resume=run.run_id, file="config.yaml",
+                hint="Put config.yaml back as it was, or start a new run",
+            )  # fmt: skip
         panel, report = read_panel(run.file("panel")), run.json("cleaning.json")
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
         asked = _ask(settings, panel, live, intent)
         return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
+    check_output(settings)
     if settings.parallel_training:
         require(settings.cluster)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)

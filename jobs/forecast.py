@@ -13,7 +13,7 @@ from demand.ingest import ingest
 from demand.panel import Panel
 from evaluation.backtest import Question, ensemble_at, member_results
 from evaluation.folds import Fold
-from jobs.carry import member_forecasts
+from jobs.carry import known_share, laid_on, member_forecasts, trained_to
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry, runs_root, write_config
 from jobs.outputs import write_parquet, write_planner_files
@@ -33,7 +33,7 @@ def body(settings: Settings) -> int:
     release = registry(settings).open("champion")
     card = release.json("card.json")
     panel = ingest(settings.source, settings.columns, settings.cleaning, settings.freq).panel
-    _same_calendar(panel, card)
+    _check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])
     history = question.history(panel, fold)
@@ -58,17 +58,36 @@ def body(settings: Settings) -> int:
     show(
         f"Release   {release.number}, trained to {card['origin']}; data to {newest}",
         f"Styles    {len(status)} in = {n_ok} ok + {len(status) - n_ok} fell back",
+        *_aged(panel, release),
         *[f"Left out  {kind}: {why}"[:80] for kind, why in unusable.items()],
         f"Forecast  {folder.file('forecast.csv')}",
     )
     return FAILED if unusable else OK
 
 
-def _same_calendar(panel: Panel, card: Mapping[str, Any]) -> None:
+def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
+    """Raises SettingsError when the release was not made for this data."""
+    if not known_share(release, panel):
+        raise SettingsError(
+            "the data has none of the styles of the champion's release", release=release.number,
+            first=panel.ids[:5].tolist(), hint="Name the storage of this fleet (storage.root), or run jobs.pipeline",
+        )  # fmt: skip
     if panel.freq != card["freq"]:
         raise SettingsError(
             "the data has another calendar than the release", key="freq", found=panel.freq, expected=card["freq"]
         )
+    if panel.end < trained_to(release, panel):
+        raise SettingsError(
+            "the data ends before the release was trained", release=release.number, trained_to=card["origin"],
+            data_to=str(panel.calendar.dates([panel.end])[0])[:10], hint="Name the newest data",
+        )  # fmt: skip
+
+
+def _aged(panel: Panel, release: Release) -> list[str]:
+    """What a reader must know when the models are old: they were fitted more than a horizon ago."""
+    gone = panel.end - trained_to(release, panel)
+    horizon = release.json("card.json")["horizon"]
+    return [f"Warning   the models were trained {gone} periods ago: run jobs.train"] if gone > horizon else []
 
 
 def _as_released(settings: Settings, card: Mapping[str, Any]) -> Settings:
@@ -89,7 +108,8 @@ def _served(
     raw: dict[str, dict[int, Forecast]] = {kind: {fold.cutoff: forecast} for kind, forecast in members.items()}
     for kind, forecast in read_forecasts(release.file("origins.parquet")):
         if kind in raw and forecast.origin < fold.cutoff:
-            raw[kind][forecast.origin] = forecast
+            known = question.history(panel, Fold(forecast.origin, fold.horizon))
+            raw[kind][forecast.origin] = laid_on(known, forecast, question)
     cutoffs = sorted({cutoff for by_cutoff in raw.values() for cutoff in by_cutoff} - {fold.cutoff})
     earlier = member_results(panel, raw, [Fold(cutoff, fold.horizon) for cutoff in cutoffs], question)
     return ensemble_at(panel, raw, earlier, fold, question, settings.ensemble).forecast

@@ -150,7 +150,7 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     ]
     if verdict.live is not None:
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
-        lines.append(f"Served    {verdict.served}{why}")
+        lines.append(f"Served    {verdict.served}{_measured(verdict)}{why}")
     lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
     lines.append(f"Time      {seconds}")
@@ -163,6 +163,13 @@ def _errors(row: Any) -> str:
     return ", ".join(
         f"{word} {'undefined' if math.isnan(row[name]) else format(row[name], form)}" for word, name, form in parts
     )
+
+
+def _measured(verdict: Verdict) -> str:
+    """The served model's own figures where another one is called best."""
+    if verdict.served == verdict.best:
+        return ""
+    return f": {_errors(verdict.board.set_index('model').loc[verdict.served])}"
 
 
 def where(paths: Sequence[tuple[str, Path]]) -> list[str]:

@@ -38,6 +38,14 @@ class Progress:
             self._task = self._bar.add_task("forecasting", total=self._total, to_go="")
         return self
 
+    def start(self, workers: int) -> None:
+        """The work begins on so many workers: until a task is done, the time to go is what was planned."""
+        self.workers = workers
+        if self._bar is not None:
+            self._bar.update(self._task, to_go=self._to_go())
+        elif self._shown:
+            print(f"  {self._to_go()}", file=sys.stderr, flush=True)
+
     def advance(self, planned_s: float, name: str) -> None:
         """One task is done; `planned_s` CPU seconds had been planned for it."""
         self._done += planned_s
@@ -50,7 +58,8 @@ class Progress:
     def _to_go(self) -> str:
         done = self._done - self._before
         if done <= 0:
-            return ""
+            seconds = (self._total - self._done) / self.workers
+            return f"planned {int(seconds // 60)}:{int(seconds % 60):02d}"
         seconds = (time.monotonic() - self._started) / done * max(0.0, self._total - self._done)
         return f"about {int(seconds // 60)}:{int(seconds % 60):02d} to go"
 

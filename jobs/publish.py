@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
+from jobs.carry import KNOWN_SHARE
 from jobs.entries import entries, named, stored_at
 from jobs.fleet import Fleet, registry
 from jobs.race import Race
-from jobs.tasks import write_forecasts
+from jobs.tasks import read_forecasts, write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.registry import Registry
@@ -152,10 +153,26 @@ def _may_replace(registry: Registry, champion: int | None, number: int) -> tuple
     old, new = (registry.open(n).json("card.json") for n in (champion, number))
     if old["freq"] != new["freq"] or old["horizon"] != new["horizon"]:
         return True, "another calendar or horizon: no common yardstick with the champion"
+    share = _known_share(registry, champion, number)
+    if share < KNOWN_SHARE:
+        return True, f"another fleet: release {champion} knows {share:.0%} of its styles"
     then, now = (_relative_wape(card) for card in (old, new))
     if then is not None and now is not None and now > then + 0.03:
         return False, f"held back: WAPE against the seasonal naive {now:.3f}, the champion's {then:.3f}"
     return True, "not worse than the champion"
+
+
+def _known_share(registry: Registry, champion: int, number: int) -> float:
+    """Share of a release's styles that the champion forecasts."""
+    old, new = (
+        {
+            series
+            for _, forecast in read_forecasts(registry.open(n).file("forecasts.parquet"))
+            for series in forecast.ids
+        }
+        for n in (champion, number)
+    )
+    return len(new & old) / max(1, len(new))
 
 
 def _relative_wape(card: Mapping[str, Any]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,10 @@ from jobs.plan import Plan, Task, fits_at
 from jobs.progress import Progress
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
-from jobs.tasks import Work, read_forecasts, run_task
+from jobs.tasks import Work, finished, read_forecasts, run_task
 from models.base import Forecast, Forecaster
 
+log = logging.getLogger(__name__)
 SPLIT_RETRIES = 1  # a crashed batch is split at once; the parts get one more try each
 
 
@@ -70,7 +72,7 @@ def run_race(
             live=plan.origins.live[0].cutoff if plan.origins.live else None,
         )
 
-    todo = [task for task in plan.tasks if not _finished(run, task)]
+    todo = _unfinished(run, plan.tasks)
     with Progress(
         settings.progress, total_s=plan.cost_s, done_s=plan.cost_s - sum(_cpu_s(t) for t in todo)
     ) as progress:
@@ -85,7 +87,7 @@ def _run_all(
 ) -> None:
     on_ray = settings.parallel_training
     with cluster(settings.cluster) if on_ray else nullcontext(1) as cpus:
-        flight.progress.workers = cpus
+        flight.progress.start(cpus)
         if on_ray:
             shipped, widest = put(panel), widest_node()
             in_flight = cpus if settings.max_parallel_jobs == "auto" else settings.max_parallel_jobs
@@ -136,8 +138,15 @@ def _words(task: Task, n_series: int) -> str:
     return kinds if task.kind == "pooled" else f"{kinds} to style {task.series[1]} of {n_series}"
 
 
-def _finished(run: RunFolder, task: Task) -> bool:
-    return (run.path / "batches" / f"{task.name}.parquet").is_file()
+def _unfinished(run: RunFolder, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that are still to do. A batch that is not as it was written, or is of no task, is removed first."""
+    names = {task.name for task in tasks}
+    for path in (run.path / "batches").glob("*.parquet"):
+        whole, _, _ = path.stem.partition(".")  # parts of a batch that was split are named after it
+        if whole not in names or not finished(run.path, path.stem):
+            log.warning("%s is not as it was written: done again", path.name)
+            path.unlink()
+    return [task for task in tasks if not finished(run.path, task.name)]
 
 
 def _sweep(run: RunFolder) -> None:

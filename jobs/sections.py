@@ -82,7 +82,7 @@ class ClusterSettings:
     namespace: str = "loomcast"
     connect_timeout_s: Seconds = 10.0
     start_timeout_s: Seconds = 600.0
-    object_store_mb: Whole | None = None
+    object_store_mb: Annotated[int, Field(strict=True, ge=100)] | None = None
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -273,7 +273,8 @@ def mask(value: Any) -> Any:
 
 def config_hash(settings: Settings) -> str:
     """sha256 (hex) of everything that can change a number in a run; the same for a run and its resumption."""
-    chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_HASH}
+    # As it is stored, with passwords masked: a resumed run finds the same hash.
+    chosen = {name: value for name, value in as_plain(settings).items() if name not in _NOT_IN_HASH}
     chosen["pooled_cpus"] = settings.cluster.pooled_cpus  # threads of a pooled fit can move its last digits
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

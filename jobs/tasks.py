@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from demand.durable import write_whole, write_whole_folder
-from demand.errors import FitError
+from demand.errors import FitError, VersionUnreadable
 from demand.panel import Panel, Strings
 from evaluation.backtest import Question
 from evaluation.folds import Fold
 from jobs.plan import Task
 from models.base import FittedForecaster, Forecast, Forecaster, ForecastSpec
-from models.files import write_arrays, write_json
+from models.files import read_json, write_arrays, write_json
+from models.release import sha256_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +62,28 @@ def run_task(panel: Panel, work: Work) -> dict[str, Any]:
             rows.extend((kind, forecast) for forecast in _one_model(kind, part, work))
         seconds[kind] = time.perf_counter() - begin
     folder = Path(work.folder)
-    report = {
+    report: dict[str, Any] = {
         "task": work.task.name,
         "seconds": {kind: round(value, 3) for kind, value in seconds.items()},
         "total_seconds": round(time.perf_counter() - started, 3),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
+    batch = write_whole(folder / "batches" / f"{work.task.name}.parquet", lambda path: write_forecasts(path, rows))
+    # The report is written last: a batch without one, or with another sum, does not count as done.
+    report["sha256"] = sha256_of(batch)
     write_whole(folder / "timings" / f"{work.task.name}.json", lambda path: write_json(path, report))
-    write_whole(folder / "batches" / f"{work.task.name}.parquet", lambda path: write_forecasts(path, rows))
     return report
+
+
+def finished(folder: Path, name: str) -> bool:
+    """Whether a run's folder holds this task's batch, whole and as it was written."""
+    batch, report = folder / "batches" / f"{name}.parquet", folder / "timings" / f"{name}.json"
+    if not (batch.is_file() and report.is_file()):
+        return False
+    try:
+        return bool(read_json(report).get("sha256") == sha256_of(batch))
+    except (VersionUnreadable, AttributeError):  # the report itself is damaged: the task is done again
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +178,8 @@ def _said(error: Exception) -> str:
 
 
 def _late(work: Work) -> bool:
-    return work.deadline is not None and time.time() >= work.deadline
+    # Baselines take seconds, and without them there is nothing to compare with: they run whatever the time.
+    return work.task.kind != "arrays" and work.deadline is not None and time.time() >= work.deadline
 
 
 def _laid_over(base: Forecast, rows: Forecast, positions: np.ndarray) -> Forecast:

@@ -13,7 +13,7 @@ import pandas as pd
 from demand.panel import Panel
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, ensemble_result, member_results
 from evaluation.classes import demand_classes
-from evaluation.leaderboard import best_model, leaderboard, paired_test
+from evaluation.leaderboard import ZERO_RULE, best_model, leaderboard, paired_test
 from evaluation.metrics import Measures, by_style, measure
 from evaluation.results import FoldResult
 from jobs.plan import Origins
@@ -101,7 +101,11 @@ def _gate(results: Mapping[str, Sequence[FoldResult]], settings: Settings, board
         return Gate(False, ("no ensemble ran",), ())
     reasons, tests = [], []
     for baseline in ("seasonal_naive", "mean"):
-        test = paired_test(results[KIND], results[baseline], seed=settings.seed)
+        # Where zero wins on absolute error, that error would call silence the better forecast.
+        zero_wins = board.attrs.get("ranked_by") == ZERO_RULE
+        test = paired_test(
+            results[KIND], results[baseline], loss="pinball" if zero_wins else "absolute", seed=settings.seed
+        )
         tests.append(test)
         if test["p_better"] is None or test["p_better"] >= SIGNIFICANT:
             shown = "too few to test" if test["p_better"] is None else f"p = {test['p_better']:.3f}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -58,9 +60,11 @@ def start_tensorflow(threads: int) -> tuple[Any, Any]:
     TensorFlow is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    first = "tensorflow" not in sys.modules
     try:
-        import keras
-        import tensorflow as tf
+        with _native_messages_unseen(first):
+            import keras
+            import tensorflow as tf
     except ImportError as error:
         raise FitError(
             "the LSTM needs TensorFlow, which is not installed here",
@@ -75,7 +79,26 @@ def start_tensorflow(threads: int) -> tuple[Any, Any]:
             set_threads(threads)
         except RuntimeError:  # TensorFlow has started: the first fit of the process decided
             break
+    with _native_messages_unseen(first):
+        tf.zeros(1)  # the first operation starts the runtime, which introduces itself
     return tf, keras
+
+
+@contextmanager
+def _native_messages_unseen(active: bool) -> Iterator[None]:
+    """What native code writes to stderr before it knows its log level goes nowhere; exceptions are raised as ever."""
+    if not active:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def build_network(shape: NetworkShape, seed: int = 0) -> Any:
