@@ -309,7 +309,7 @@ def test_when_a_later_file_holds_one_far_date_then_it_does_not_stretch_the_panel
     in_files(source, PLAIN + "2024-01-29,A,1\n2052-01-29,A,1\n")
     found = added(tmp_path / "rows", source)
     assert len(found.panel.y) == 17
-    assert found.report.left_out == {"date far after the rest": 1}
+    assert found.report.left_out == {"dated in the future": 1}
 
 
 def test_when_the_static_columns_of_a_style_change_then_the_newest_value_is_kept(tmp_path: Path) -> None:

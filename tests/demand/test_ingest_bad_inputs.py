@@ -139,7 +139,7 @@ def test_when_a_row_has_too_many_fields_then_only_it_is_left_out(tmp_path: Path)
 def test_when_a_row_is_dated_decades_ahead_then_it_does_not_stretch_every_series(tmp_path: Path) -> None:
     rows = "".join(f"2024-{m:02d}-{d:02d},A,1\n" for m in range(1, 7) for d in range(1, 21))
     found = ingested(tmp_path, HEADER + rows + "2050-01-01,A,1\n")
-    assert found.report.left_out == {"date far after the rest": 1}
+    assert found.report.left_out == {"dated in the future": 1}
     assert found.report.last_period == "2024-06-20"
     asked = ingested(tmp_path, HEADER + rows + "2050-01-01,A,1\n", cleaning={"last_date": "2050-12-31"})
     assert asked.report.last_period == "2050-01-01"
