@@ -248,6 +248,17 @@ def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings) -> Non
         ledger.leave_out(days < np.datetime64(settings.first_date), "before cleaning.first_date")
     if settings.last_date is not None:
         ledger.leave_out(days > np.datetime64(settings.last_date), "after cleaning.last_date")
+    if not ledger.open.any():
+        window = {"first_date": settings.first_date, "last_date": settings.last_date}
+        raise SettingsError(
+            "no row is left by the date window",
+            key=" and ".join(f"cleaning.{name}" for name, day in window.items() if day is not None),
+            found=", ".join(str(day) for day in window.values() if day is not None),
+            dates_from=str(known.min()),
+            dates_to=str(known.max()),
+            rows=len(known),
+            hint="Give a date inside this range, or leave the key out",
+        )
 
 
 # ---- quantities ---------------------------------------------------------------------------------------------------

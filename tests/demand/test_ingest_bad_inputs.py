@@ -82,6 +82,13 @@ def test_when_a_file_cannot_be_used_then_one_error_says_what_and_what_to_do(
         ({"max_rows": 10}, SchemaError, "source.max_rows"),
         ({"max_bytes": 100}, StorageError, "source.max_bytes"),
         ({"root": "/somewhere/else"}, SettingsError, "outside the data folder"),
+        ({"cleaning": {"first_date": "2027-01-01"}}, SettingsError, "key='cleaning.first_date'"),
+        ({"cleaning": {"last_date": "2020-01-01"}}, SettingsError, "dates_from='2024-01-01', dates_to='2024-01-28'"),
+        (
+            {"cleaning": {"first_date": "2025-01-01", "last_date": "2025-02-01"}},
+            SettingsError,
+            "cleaning.first_date and cleaning.last_date",
+        ),
         ({"cleaning": {"stockouts": "mask"}}, SchemaError, "in_stock"),
     ],
 )
