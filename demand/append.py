@@ -94,6 +94,7 @@ def add(kept: Reading, new: Reading, corrects: Corrects) -> tuple[Reading, dict[
     "nothing": only rows with the document and content of a kept row are known, and nothing is replaced.
     """
     _refuse_misfit(kept, new)
+    _refuse_unit(kept, new)
     a, b = kept.rows, new.rows
     ids = np.union1d(a.ids, b.ids)
     style_a, style_b = _renumbered(a, ids), _renumbered(b, ids)
@@ -169,6 +170,18 @@ def _refuse_misfit(kept: Reading, new: Reading) -> None:
             file=[file["name"] for file in new.files],
             differs=odd,
             hint="Name its columns with columns.*, or read everything again without source.append",
+        )
+
+
+def _refuse_unit(kept: Reading, new: Reading) -> None:
+    """Rows that name a unit cannot be added to rows that do not: their quantities may not be summed."""
+    if new.rows.unit and not kept.rows.unit:
+        raise SchemaError(
+            "a new file names a unit, and the rows that are kept have none",
+            file=[file["name"] for file in new.files],
+            unit=new.rows.unit,
+            rows=new.rows.facts["units"]["counts"],
+            hint="Read everything again without source.append and with cleaning.target_unit, or take the unit out",
         )
 
 

@@ -17,6 +17,7 @@ Ordinals = NDArray[np.int64]
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 FREQUENCIES = ("D", "B", *(f"W-{day}" for day in WEEKDAYS), "MS", "ME")
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
+_FEWEST_DATES = 3  # one or two dates lie on many calendars
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,17 @@ class Calendar:
 def is_frequency(text: str) -> bool:
     """Whether `text` names a calendar."""
     return bool(re.fullmatch(r"D|B|W(-(MON|TUE|WED|THU|FRI|SAT|SUN))?|M[SE]?", str(text).upper()))
+
+
+def calendar_of(days: Dates) -> str | None:
+    """The weekly or monthly frequency all these dates are labels of, None when there is none.
+
+    Fewer than three different dates tell nothing.
+    """
+    dates = np.unique(days)
+    if len(dates) < _FEWEST_DATES:
+        return None
+    for freq in ("MS", "ME", *(f"W-{weekday}" for weekday in WEEKDAYS)):
+        if Calendar(freq).on_calendar(dates).all():
+            return freq
+    return None

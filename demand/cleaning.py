@@ -20,6 +20,7 @@ from demand.columns import ColumnSettings, Mapped
 from demand.dates import ParsedDates, parse_dates
 from demand.duplicates import Duplicates, find_duplicates
 from demand.errors import SHOWN, DataError, SchemaError, SettingsError
+from demand.far_dates import FarDates, isolated
 from demand.layouts import PERIOD, Table
 from demand.ledger import Ledger
 from demand.outliers import OutlierSettings
@@ -64,7 +65,9 @@ class CleaningSettings(OutlierSettings):
     which leaves a gap. returns: negative rows are summed with the others, or left out. target_unit: the panel's unit,
     None = the unit of most rows; other units are converted by unit_table {unit: factor} or left out. duplicates: rows
     equal in every column. same_period: further rows of the same style and period. stockouts: mask = a period with
-    in_stock 0 is unknown. first_date / last_date: rows outside are left out. last_period: drop = leave the last period
+    in_stock 0 is unknown. first_date / last_date: rows outside are left out. far_dates: rows dated in the
+    future (after source.as_of, else after tomorrow) and those alone far outside the rest, on a side without first_date
+    or last_date. last_period: drop = leave the last period
     out when the data ends inside it. rules: {figure: {limit, level}}, see DEFAULT_RULES.
     """
 
@@ -78,6 +81,7 @@ class CleaningSettings(OutlierSettings):
     stockouts: Literal["keep", "mask"] = "keep"
     first_date: datetime.date | None = None
     last_date: datetime.date | None = None
+    far_dates: FarDates = "leave_out"
     last_period: Literal["keep", "drop"] = "keep"
     rules: Mapping[str, QualityRule] = Field(default_factory=dict)
 
@@ -153,7 +157,7 @@ def clean_rows(
     facts["words_in_numbers"] = dict(list(numbers.words.items())[:SHOWN])
     cell = np.where(numbers.blank, 1, np.where(numbers.unreadable, 2, 0)).astype(np.int8)
     facts["missing"] = missing_cells(cell)
-    _date_window(dates.days, ledger, settings, facts)
+    _date_window(dates.days, ledger, settings)
     facts["duplicates"] = find_duplicates(table, mapped, style, dates.days, ledger, settings.duplicates)
     unit, facts["units"] = settings.target_unit or "", {}
     if "unit" in mapped.optional:
@@ -172,8 +176,9 @@ def clean_rows(
         facts["amount_mismatches"] = _amount_mismatches(table, mapped, columns, y, ledger.open, past["price"])
     if settings.handle_missing_data == "drop":
         plan = np.isnan(y) if mapped.future else np.zeros(len(y), dtype=bool)
-        known = dates.days[ledger.open & ~np.isnan(y)]
-        ahead = plan & (dates.days > known.max()) if len(known) else plan
+        known = np.flatnonzero(ledger.open & ~np.isnan(y))
+        known = known[~isolated(dates.days[known], style[known])[1]]
+        ahead = plan & (dates.days > dates.days[known].max()) if len(known) else plan
         ledger.leave_out(np.isnan(y) & ~ahead, "quantity missing")
     if settings.stockouts == "mask":
         if "in_stock" not in past:
@@ -235,7 +240,7 @@ def style_ids(columns: list[pa.ChunkedArray], names: tuple[str, ...]) -> tuple[S
     return ids[used], np.where(blank, -1, renumbered[style])
 
 
-def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings, facts: dict[str, Any]) -> None:
+def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings) -> None:
     known = days[ledger.open]
     if not len(known):
         raise DataError("no row has both a date and a style", rows=len(days), left_out=ledger.described())
@@ -243,22 +248,17 @@ def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings, facts:
         ledger.leave_out(days < np.datetime64(settings.first_date), "before cleaning.first_date")
     if settings.last_date is not None:
         ledger.leave_out(days > np.datetime64(settings.last_date), "after cleaning.last_date")
-    facts["date"] |= close_far(days, ledger, settings)
-
-
-def close_far(days: Dates, ledger: Ledger, settings: CleaningSettings) -> dict[str, int]:
-    """Closes the few rows dated far after all others; how many lay far before and far after."""
-    numbers = np.sort(days[ledger.open].astype(np.int64))
-    if not len(numbers):
-        return {"far_before": 0, "far_after": 0}
-    low, high = numbers[int(0.05 * (len(numbers) - 1))], numbers[int(np.ceil(0.95 * (len(numbers) - 1)))]
-    reach = max(366, 2 * int(high - low))
-    late, early = days > np.datetime64(int(high) + reach, "D"), days < np.datetime64(int(low) - reach, "D")
-    found = {"far_before": int((early & ledger.open).sum()), "far_after": int((late & ledger.open).sum())}
-    # All series end at the panel's last date: one row in 2050 would add 25 years of zeros to every style.
-    if settings.last_date is None and late.mean() < 0.01:
-        ledger.leave_out(late, "date far after the rest")
-    return found
+    if not ledger.open.any():
+        window = {"first_date": settings.first_date, "last_date": settings.last_date}
+        raise SettingsError(
+            "no row is left by the date window",
+            key=" and ".join(f"cleaning.{name}" for name, day in window.items() if day is not None),
+            found=", ".join(str(day) for day in window.values() if day is not None),
+            dates_from=str(known.min()),
+            dates_to=str(known.max()),
+            rows=len(known),
+            hint="Give a date inside this range, or leave the key out",
+        )
 
 
 # ---- quantities ---------------------------------------------------------------------------------------------------

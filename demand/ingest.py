@@ -13,9 +13,10 @@ import pandas as pd
 
 from demand.calendar import Calendar
 from demand.choosing import joined
-from demand.cleaning import CleaningSettings, CleanRows, close_far
+from demand.cleaning import CleaningSettings, CleanRows, static_table
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
+from demand.far_dates import close_far
 from demand.kept import MANIFEST, as_kept, read_kept
 from demand.outliers import flag
 from demand.panel import ID, TARGET, TIME, Panel
@@ -37,13 +38,20 @@ class Ingested:
     frame: pd.DataFrame | None = None
 
 
-def ingest(source: SourceSettings, columns: ColumnSettings, cleaning: CleaningSettings, freq: str = AUTO) -> Ingested:
+def ingest(
+    source: SourceSettings,
+    columns: ColumnSettings,
+    cleaning: CleaningSettings,
+    freq: str = AUTO,
+    today: datetime.date | None = None,
+) -> Ingested:
     """The panel and the report of a source of sales.
 
     freq "auto": the weekly or monthly calendar that all dates lie on, else days; any other frequency sums the rows
     into its periods. The same bytes and settings give the same panel, whatever the order of the rows. Blank quantities
     are NaN in the panel: whoever cuts a history fills them there (`Panel.with_blanks_filled`). A folder of kept rows
-    (`demand.kept`) is a source as well; how those rows were cleaned was settled when they were read first.
+    (`demand.kept`) is a source as well; how those rows were cleaned was settled when they were read first. today: what
+    is dated later than tomorrow is left out where `source.as_of` is not given, None = the clock's.
 
     Raises StorageError (nothing readable there), SchemaError and CalendarError (columns, layout or dates cannot be
     used) and SettingsError. A bad cell, row or style raises nothing: it is counted in the report.
@@ -55,12 +63,12 @@ def ingest(source: SourceSettings, columns: ColumnSettings, cleaning: CleaningSe
         )  # fmt: skip
     folder = kept_folder(source)
     if folder is None:
-        return judged(read(source, columns, cleaning)[0], source, cleaning, freq)
+        return judged(read(source, columns, cleaning)[0], source, cleaning, freq, today)
     if columns.keep:
         raise SettingsError("personal columns are not among the kept rows", key="columns.keep", found=columns.keep)
     kept = read_kept(folder)
     _, cleaning = as_kept(kept, columns, cleaning)
-    return judged(kept.reading, source, cleaning, freq)
+    return judged(kept.reading, source, cleaning, freq, today)
 
 
 def kept_folder(source: SourceSettings) -> Path | None:
@@ -88,13 +96,17 @@ def read(
     return reading_of(joined(raw.tables), raw, source, columns, cleaning, key), taken
 
 
-def judged(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, freq: str = AUTO) -> Ingested:
-    """The panel of a reading, and its report. The reading stays as it is."""
+def judged(
+    reading: Reading,
+    source: SourceSettings,
+    cleaning: CleaningSettings,
+    freq: str = AUTO,
+    today: datetime.date | None = None,
+) -> Ingested:
+    """The panel of a reading, and its report; today as in `ingest`. The reading stays as it is."""
     if freq != AUTO:
         freq = Calendar(freq).freq
-    rows = replace(reading.rows, ledger=reading.rows.ledger.copy())
-    if reading.parts > 1:  # what is far from the rows of all files may be near those of its own
-        close_far(rows.days, rows.ledger, cleaning)
+    rows = _near(reading, source, cleaning, today or datetime.datetime.now(datetime.UTC).date())
     made = to_panel(rows, cleaning, freq, regular=reading.regular or reading.wide, wide=reading.wide)
     if reading.wide and made.merged:
         raise SchemaError(
@@ -110,6 +122,27 @@ def judged(reading: Reading, source: SourceSettings, cleaning: CleaningSettings,
         texts = {name: column.take(at).to_pandas() for name, column in reading.kept.items()}
         frame = pd.DataFrame({ID: rows.ids[rows.style[at]], TIME: rows.days[at], TARGET: rows.y[at], **texts})
     return Ingested(made.panel, _report(source, cleaning, replace(reading, rows=rows), made), frame)
+
+
+def _near(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, today: datetime.date) -> CleanRows:
+    """The rows with those dated in the future or far outside the rest left out.
+
+    Judged anew at every reading: what is in the future now is not so for ever, and what is far from the rows of its own
+    file may be near those of another.
+    """
+    rows = reading.rows
+    ledger, before = rows.ledger.copy(), int(rows.ledger.open.sum())
+    latest: datetime.date | None = source.as_of or today + datetime.timedelta(days=1)  # it is tomorrow somewhere
+    if cleaning.last_date is not None or any("(week numbers around" in note for note in reading.layout):
+        latest = None  # the last day is chosen, or the weeks were placed around the date of the file
+    plan = np.isnan(rows.y) if rows.future else np.zeros(len(rows.y), dtype=bool)
+    sides = (cleaning.first_date is None, cleaning.last_date is None)
+    found = close_far(rows.days, rows.style, rows.ids, plan, ledger, cleaning.far_dates, latest, sides)
+    facts = {**rows.facts, "date": {**rows.facts["date"], **found}}
+    static = rows.static
+    if rows.labels and int(ledger.open.sum()) < before:  # the newest value of a style is not that of a wrong date
+        static, facts["static_conflicts"] = static_table(rows.labels, rows.ids, rows.style, rows.days, ledger)
+    return replace(rows, ledger=ledger, facts=facts, static=static)
 
 
 def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading, made: Periods) -> CleaningReport:

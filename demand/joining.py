@@ -99,8 +99,6 @@ def _facts(a: dict[str, Any], b: dict[str, Any], ledger: Ledger, y: Floats, cell
             "missing": left_out.get("date missing", 0),
             "words": left_out.get("date is a word", 0),
             "unreadable": left_out.get("date unreadable", 0),
-            "far_before": a["date"]["far_before"] + b["date"]["far_before"],
-            "far_after": a["date"]["far_after"] + b["date"]["far_after"],
         },
         "words_in_numbers": dict(sorted(words.items(), key=lambda pair: -pair[1])[:SHOWN]),
         "missing": missing_cells(cell),

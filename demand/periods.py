@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demand.calendar import WEEKDAYS, Calendar, Dates
+from demand.calendar import Calendar, Dates, calendar_of
 from demand.cleaning import CleaningSettings, CleanRows
 from demand.errors import CalendarError, SchemaError
 from demand.panel import ID, TARGET, TIME, Floats, Ints, Panel, Strings
 from demand.parsing import Bools
 
 AUTO = "auto"
-_FEWEST_DATES = 3  # one or two dates lie on many calendars
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,20 +32,6 @@ class Periods:
     gaps: Ints
     longest: Ints
     facts: dict[str, Any]
-
-
-def calendar_of(days: Dates) -> str | None:
-    """The weekly or monthly frequency all these dates are labels of, None when there is none.
-
-    Fewer than three different dates tell nothing.
-    """
-    dates = np.unique(days)
-    if len(dates) < _FEWEST_DATES:
-        return None
-    for freq in ("MS", "ME", *(f"W-{weekday}" for weekday in WEEKDAYS)):
-        if Calendar(freq).on_calendar(dates).all():
-            return freq
-    return None
 
 
 def choose_frequency(days: Dates, freq: str, regular: bool) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from demand.choosing import Raw
 from demand.cleaning import CleaningSettings, CleanRows, clean_rows
 from demand.columns import ColumnSettings, map_columns
+from demand.errors import SettingsError
 from demand.exports import normalised
 from demand.layouts import CELL, PERIOD, Table, period_columns, to_long
 from demand.parsing import as_text, distinct
@@ -81,6 +82,11 @@ def reading_of(
     if earlier is not None:
         columns, cleaning = _as_before(table, columns, cleaning, earlier)
     mapped = map_columns(table, columns, raw.export)
+    if earlier is None and cleaning.target_unit and "unit" not in mapped.optional:
+        raise SettingsError(
+            "there is no unit column whose rows could be brought to this unit", key="cleaning.target_unit",
+            found=cleaning.target_unit, hint="Name the column with columns.unit, or leave the key out",
+        )  # fmt: skip
     preferred = raw.export.date_format if raw.export is not None and mapped.why["date"] == "export" else None
     if earlier is not None and not wide:
         formats = earlier.rows.facts["date"]["format"].split(" + ")

@@ -11,6 +11,7 @@ from typing import Any
 from demand.errors import SHOWN
 
 WIDTH = 80
+_FAR = {"in the future": "future", "far after the rest": "far_after", "far before the rest": "far_before"}
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class CleaningReport:
             f"{sum(self.left_out.values()):,} left out",
             *self._appended_lines(),
             *(f"  left out {count:,}: {reason}" for reason, count in list(self.left_out.items())[:SHOWN]),
+            *self.far_lines(),
             "Columns   " + "; ".join(f"{role} = {column}" for role, column in self.mapping.items()),
             f"Dates     {self.date['format']}, {self.date['parse_rate']:.2%} read; "
             f"{self.first_period} to {self.last_period}, freq {self.freq}",
@@ -142,7 +144,22 @@ class CleaningReport:
             sign = "ERROR" if finding.level == "error" else "Warning"
             lines.append(f"{sign:<9} {finding.rule} is {finding.found:.4g}, the limit is {finding.limit:g}")
         lines.append(f"Quality   {self.quality_score:.0f} of 100")
-        return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+        return _wrapped(lines)
+
+    def far_lines(self) -> list[str]:
+        """One warning when rows are dated in the future or far outside the rest, naming the first five, in lines of at
+        most 80 columns; else none."""
+        counts = {name: self.date[key] for name, key in _FAR.items() if self.date[key]}
+        if not counts:
+            return []
+        done = "kept" if self.date["far_dates"] == "keep" else "left out"
+        other = "leave_out" if done == "kept" else "keep"
+        told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        line = (
+            f"Warning   rows by date {done}: {told}; {', '.join(self.date['far_first'])} (cleaning.far_dates={other} "
+            f"would {'leave them out' if done == 'kept' else 'keep them'})"
+        )
+        return _wrapped([line])
 
     def _appended_lines(self) -> list[str]:
         new = self.appended
@@ -160,6 +177,10 @@ class CleaningReport:
                 f"{', '.join(new['corrects'])}): {new['quantity_before']:,.0f} became {new['quantity_after']:,.0f}"
             )
         return lines
+
+
+def _wrapped(lines: list[str]) -> list[str]:
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
 
 
 def quality(

@@ -38,7 +38,8 @@ class SourceSettings:
     path: a file, a folder (its subfolder "ERP Data" is looked into as well), an object-store address such as
     s3://bucket/prefix, or a SQLAlchemy address. kind: auto = what the headers say. format: auto = what the content
     says. sheet: of a workbook. query / table: for SQL, one of the two. encoding: auto = UTF-8 with or without a mark.
-    as_of: the date of the snapshot; freshness is counted from it, and week numbers are placed by it. root: when given,
+    as_of: the date of the snapshot; freshness is counted from it, week numbers are placed by it, and rows
+    dated later are left out. root: when given,
     a path outside this folder is refused. max_*: limits of the whole source; max_cell is in bytes. append: files not
     taken before are added to the rows kept in the storage (`jobs.ingest` only). corrects: which kept rows a newer file
     replaces, see `demand.append.add`.

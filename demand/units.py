@@ -28,8 +28,10 @@ def one_unit(
 ) -> tuple[Floats, str, dict[str, Any]]:
     """The quantity in one unit [n], that unit, and what was found.
 
-    The unit is `target_unit`, else the one of most open rows; a blank cell is taken for it, and counted. Rows of other
-    units are multiplied by their factor in `unit_table`, or left out: quantities of two units are never summed.
+    The unit is `target_unit`, else the one of most open rows, where rows without a unit are a unit of their own (""). A
+    blank cell is taken for the unit, and counted, when `target_unit` was given or at least half of all open rows name
+    that unit. Rows of other units are multiplied by their factor in `unit_table`, or left out: quantities of two units
+    are never summed.
     """
     codes, texts = distinct(column)
     words = [text.lower().strip(" .") for text in texts.to_pylist()]
@@ -43,18 +45,20 @@ def one_unit(
     filled = {name: count for name, count in counts.items() if name}
     if not filled:
         return y, target_unit or "", {"counts": counts}
-    usual = max(filled, key=lambda name: filled[name])
+    usual = max(counts, key=lambda name: (counts[name], name != ""))
     target = _UNIT.get(target_unit.lower(), target_unit) if target_unit else usual
+    blank_too = bool(target_unit) or 2 * filled.get(target, 0) >= sum(counts.values())
     table_of_units = {_UNIT.get(unit.lower(), unit.lower()): factor for unit, factor in unit_table.items()}
-    factors = np.array([1.0 if name in ("", target) else table_of_units.get(str(name), np.nan) for name in names])
+    own = {target, ""} if blank_too else {target}
+    factors = np.array([1.0 if name in own else table_of_units.get(str(name), np.nan) for name in names])
     lost = np.isnan(factors)
     for at in np.flatnonzero(lost):
-        ledger.leave_out(row_unit == at, f"unit {names[at]} is not {target}")
+        ledger.leave_out(row_unit == at, f"unit {names[at] or '(blank)'} is not {target or '(blank)'}")
     facts = {
         "counts": counts,
         "target": target,
         "converted": {str(n): float(f) for n, f in zip(names, factors, strict=True) if f != 1.0 and not np.isnan(f)},
         "left_out": {str(names[at]): counts[str(names[at])] for at in np.flatnonzero(lost)},
-        "blank_taken_as_target": counts.get("", 0),
+        "blank_taken_as_target": counts.get("", 0) if target and blank_too else 0,
     }
     return y * factors[row_unit], str(target), facts

@@ -40,6 +40,7 @@ from jobs.settings import (
     season_periods,
     spec_levels,
 )
+from jobs.show import show
 from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
@@ -123,6 +124,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     if settings.parallel_training:
         require(settings.cluster)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+    show(*ingested.report.far_lines())
     panel, report = ingested.panel, ingested.report.as_json()
     intent = decide(panel, ask(settings, panel, live)) if decide else None
     asked = _ask(settings, panel, live, intent)

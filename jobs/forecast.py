@@ -32,7 +32,9 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry(settings).open("champion")
     card = release.json("card.json")
-    panel = ingest(settings.source, settings.columns, settings.cleaning, settings.freq).panel
+    ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+    show(*ingested.report.far_lines())
+    panel = ingested.panel
     _check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def ingested(
     name: str = "sales.csv",
     columns: dict[str, Any] | None = None,
     cleaning: dict[str, Any] | None = None,
+    today: datetime.date | None = None,
     **source: Any,
 ) -> Ingested:
     """Writes one file and ingests it."""
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     settings = SourceSettings(path=str(path), **source)
-    return ingest(settings, ColumnSettings(**columns or {}), CleaningSettings(**cleaning or {}), freq)
+    return ingest(settings, ColumnSettings(**columns or {}), CleaningSettings(**cleaning or {}), freq, today)

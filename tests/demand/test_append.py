@@ -309,7 +309,20 @@ def test_when_a_later_file_holds_one_far_date_then_it_does_not_stretch_the_panel
     in_files(source, PLAIN + "2024-01-29,A,1\n2052-01-29,A,1\n")
     found = added(tmp_path / "rows", source)
     assert len(found.panel.y) == 17
-    assert found.report.left_out == {"date far after the rest": 1}
+    assert found.report.left_out == {"dated in the future": 1}
+
+
+def test_when_a_later_file_names_units_that_the_kept_rows_lack_then_it_is_refused(tmp_path: Path) -> None:
+    source = in_files(tmp_path / "in", PLAIN + "2024-01-13,A,5\n2024-01-14,A,5\n")
+    added(tmp_path / "rows", source)
+    in_files(source, "Order Date,Style,Qty,UOM\n2024-01-15,A,5,kg\n2024-01-16,A,5,kg\n")
+    with pytest.raises(SchemaError, match="names a unit") as caught:
+        added(tmp_path / "rows", source)
+    assert caught.value.facts["unit"] == "kg"
+    named = in_files(tmp_path / "named", "Order Date,Style,Qty,UOM\n2024-01-13,A,5,kg\n2024-01-14,A,5,kg\n")
+    added(tmp_path / "more", named)
+    in_files(named, PLAIN + "2024-01-15,A,1\n", "Order Date,Style,Qty,UOM\n2024-01-16,A,2,\n")
+    assert demand(added(tmp_path / "more", named)) == {"A": [5.0, 5.0, 1.0, 2.0]}
 
 
 def test_when_the_static_columns_of_a_style_change_then_the_newest_value_is_kept(tmp_path: Path) -> None:

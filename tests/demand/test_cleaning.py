@@ -60,6 +60,33 @@ def test_when_the_unit_table_knows_the_unit_then_rows_are_converted(tmp_path: Pa
     assert of(other.panel, "A") == [4.5, 1.5, 1.0]
 
 
+def test_when_few_rows_name_a_unit_then_it_is_not_the_unit_of_those_that_name_none(tmp_path: Path) -> None:
+    blank = "".join(f"2024-01-{d % 28 + 1:02d},S{d % 3},5,\n" for d in range(83))
+    found = ingested(tmp_path, f"Order Date,Style,Qty,UOM\n{blank}2024-01-05,A,5,kg\n2024-01-05,S0,7,kg\n")
+    assert found.panel.unit == ""
+    assert found.panel.y.sum() == 83 * 5
+    assert found.report.left_out == {"unit kg is not (blank)": 2}
+    assert found.report.units["blank_taken_as_target"] == 0
+    assert "Demand    415" in found.report.summary_lines()
+    assert any("(blank) 83, kg 2" in line for line in found.report.summary_lines())
+
+
+def test_when_no_unit_has_half_of_the_rows_then_blank_ones_are_not_taken_for_the_largest(tmp_path: Path) -> None:
+    cells = ["yds"] * 4 + ["kg"] * 3 + [""] * 3
+    content = "Order Date,Style,Qty,UOM\n" + "".join(f"2024-01-{i:02d},A,{i},{u}\n" for i, u in enumerate(cells, 1))
+    found = ingested(tmp_path, content)
+    assert (found.panel.unit, found.panel.y.sum()) == ("yds", 10.0)
+    assert found.report.left_out == {"unit (blank) is not yds": 3, "unit kg is not yds": 3}
+    asked = ingested(tmp_path, content, cleaning={"target_unit": "yds"})
+    assert asked.panel.y.sum() == 10.0 + 27.0
+    assert asked.report.units["blank_taken_as_target"] == 3
+
+
+def test_when_a_unit_is_asked_for_without_a_unit_column_then_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cleaning\.target_unit"):
+        ingested(tmp_path, HEADER + ROWS, cleaning={"target_unit": "furlong"})
+
+
 # ---- duplicates, documents, returns --------------------------------------------------------------------------------
 
 DOCUMENTS = (

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demand.calendar import Calendar
+from demand.calendar import Calendar, calendar_of
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
 from demand.errors import CalendarError
 from demand.ingest import Ingested, ingest
-from demand.periods import calendar_of, choose_frequency
+from demand.periods import choose_frequency
 from demand.report import quality
 from demand.sources import SourceSettings
 from demand.synthetic import SyntheticSettings, fleet_panel, write_sales_export

@@ -82,6 +82,13 @@ def test_when_a_file_cannot_be_used_then_one_error_says_what_and_what_to_do(
         ({"max_rows": 10}, SchemaError, "source.max_rows"),
         ({"max_bytes": 100}, StorageError, "source.max_bytes"),
         ({"root": "/somewhere/else"}, SettingsError, "outside the data folder"),
+        ({"cleaning": {"first_date": "2027-01-01"}}, SettingsError, "key='cleaning.first_date'"),
+        ({"cleaning": {"last_date": "2020-01-01"}}, SettingsError, "dates_from='2024-01-01', dates_to='2024-01-28'"),
+        (
+            {"cleaning": {"first_date": "2025-01-01", "last_date": "2025-02-01"}},
+            SettingsError,
+            "cleaning.first_date and cleaning.last_date",
+        ),
         ({"cleaning": {"stockouts": "mask"}}, SchemaError, "in_stock"),
     ],
 )
@@ -139,7 +146,7 @@ def test_when_a_row_has_too_many_fields_then_only_it_is_left_out(tmp_path: Path)
 def test_when_a_row_is_dated_decades_ahead_then_it_does_not_stretch_every_series(tmp_path: Path) -> None:
     rows = "".join(f"2024-{m:02d}-{d:02d},A,1\n" for m in range(1, 7) for d in range(1, 21))
     found = ingested(tmp_path, HEADER + rows + "2050-01-01,A,1\n")
-    assert found.report.left_out == {"date far after the rest": 1}
+    assert found.report.left_out == {"dated in the future": 1}
     assert found.report.last_period == "2024-06-20"
     asked = ingested(tmp_path, HEADER + rows + "2050-01-01,A,1\n", cleaning={"last_date": "2050-12-31"})
     assert asked.report.last_period == "2050-01-01"
