@@ -15,6 +15,7 @@ import pyarrow as pa
 from demand.delimited import Limits
 from demand.errors import SchemaError, SettingsError, StorageError
 from demand.layouts import Table, tidy
+from demand.masking import masked
 
 _ROWS_AT_ONCE = 50_000
 _READ_ONLY = ("postgresql", "mysql", "mariadb", "oracle")  # know SET TRANSACTION READ ONLY
@@ -43,9 +44,11 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
         raise SettingsError("SQL needs one of source.query and source.table", query=query, table=table)
     try:
         url = sqlalchemy.make_url(address)
-    except ArgumentError:
-        raise SettingsError("the database address cannot be read", key="source.path") from None
-    shown = url.render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # ValueError: what should be the port is none
+        raise _unclear(address) from None
+    if url.username and "@" in f"{url.host}{url.database}":
+        raise _unclear(address)
+    shown = masked(address)
     if url.get_backend_name() == "sqlite" and (not url.database or not Path(url.database).is_file()):
         raise StorageError("there is no such database file", path=shown, hint="Check source.path")
     if query is not None:
@@ -71,10 +74,15 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
                 limits.check("bytes", size, shown)
                 batches.append(texts)
     except (NoSuchModuleError, ImportError) as error:
-        raise StorageError("the driver of this database is missing", path=shown, cause=str(error)) from None
+        raise StorageError(
+            "the driver of this database is missing", path=shown, cause=masked(str(error), address)
+        ) from None
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise StorageError("the database cannot be read", path=shown, cause=cause) from None
+        raise StorageError(
+            "the database cannot be read", path=shown, cause=masked(cause, address),
+            hint="Check source.path and source.table or source.query",
+        ) from None  # fmt: skip
     if not total:
         raise SchemaError("the query returned no rows", source=shown, columns=header)
     columns = [
@@ -82,6 +90,14 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
         for i in range(len(header))
     ]
     return tidy(shown, header, columns), digest.hexdigest()
+
+
+def _unclear(address: str) -> SettingsError:
+    return SettingsError(
+        "the database address cannot be read", key="source.path", found=masked(address),
+        expected="dialect://user:password@host:port/database",
+        hint="In a user or password write @ as %40, : as %3A, / as %2F and % as %25",
+    )  # fmt: skip
 
 
 def refuse_writing(query: str, backend: str) -> None:

@@ -17,12 +17,13 @@ from demand.cleaning import CleaningSettings, CleanRows, close_far
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
 from demand.kept import MANIFEST, as_kept, read_kept
+from demand.masking import masked
 from demand.outliers import flag
 from demand.panel import ID, TARGET, TIME, Panel
 from demand.periods import AUTO, Periods, to_panel
 from demand.reading import Reading, reading_of
 from demand.report import CleaningReport, Finding, quality
-from demand.sources import SourceSettings, address_scheme, read_source, without_secrets
+from demand.sources import SourceSettings, address_scheme, read_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading
         "quality_score": score,
     }
     return CleaningReport(
-        source=without_secrets(source.path),
+        source=masked(source.path),
         files=reading.files,
         data_hash=reading.data_hash,
         export=reading.export,
