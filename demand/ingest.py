@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, replace
-from os.path import isfile
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from demand.choosing import joined
 from demand.cleaning import CleaningSettings, CleanRows, close_far
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
-from demand.kept import MANIFEST, as_kept, read_kept
+from demand.kept import MANIFEST, as_kept, read_kept, refuse_unlisted
 from demand.masking import masked
 from demand.outliers import flag
 from demand.panel import ID, TARGET, TIME, Panel
@@ -67,7 +67,8 @@ def ingest(source: SourceSettings, columns: ColumnSettings, cleaning: CleaningSe
 def kept_folder(source: SourceSettings) -> Path | None:
     """The folder of kept rows that `source.path` names, None when it is anything else.
 
-    Raises SettingsError for a stored panel, whose rows are kept beside it, and for a path outside `source.root`.
+    Raises SettingsError for a stored panel, whose rows are kept beside it, and for a path outside `source.root`, and
+    StorageError for kept rows whose list is lost.
     """
     if address_scheme(source) != "file":
         return None
@@ -77,7 +78,11 @@ def kept_folder(source: SourceSettings) -> Path | None:
             "this is a stored panel, not its rows", key="source.path", found=source.path,
             hint="Name the folder rows beside it",
         )  # fmt: skip
-    return folder if isfile(folder / MANIFEST) else None
+    if isfile(folder / MANIFEST):
+        return folder
+    if isdir(folder):
+        refuse_unlisted(folder)
+    return None
 
 
 def read(
