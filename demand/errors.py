@@ -24,6 +24,8 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sized, Valu
 from itertools import islice
 from typing import Any
 
+from demand.masking import masked
+
 SHOWN = 5  # a message names the first few offenders, never thousands
 _READ_ONCE = (ItemsView, Iterator, KeysView, ValuesView)
 
@@ -44,10 +46,10 @@ class DemandError(Exception):
 
     def __str__(self) -> str:
         facts = ", ".join(f"{name}={value}" for name, value in self.shown_facts().items())
-        return self.message + (f" ({facts})" if facts else "") + (f". {self.hint}" if self.hint else "")
+        return masked(self.message) + (f" ({facts})" if facts else "") + (f". {self.hint}" if self.hint else "")
 
     def shown_facts(self) -> dict[str, str]:
-        """The facts as they are printed: long texts and lists cut."""
+        """The facts as they are printed: passwords masked, then long texts and lists cut."""
         return {name: _shorten(value) for name, value in self.facts.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -60,7 +62,8 @@ def _rebuild(kind: type[DemandError], message: str, hint: str, facts: dict[str, 
 
 def _shorten(value: Any) -> str:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        text = repr(str(value)) if isinstance(value, str) else str(value)  # str(): numpy's text says np.str_(..)
+        text = masked(str(value))  # before the cut: half an address is not known for one
+        text = repr(text) if isinstance(value, str) else text
         return text if len(text) <= 200 else text[:197] + "..."
     if isinstance(value, set | frozenset):  # their own order changes from run to run
         value = sorted(value, key=str)

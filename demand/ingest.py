@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, replace
-from os.path import isfile
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from demand.cleaning import CleaningSettings, CleanRows, static_table
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
 from demand.far_dates import close_far
-from demand.kept import MANIFEST, as_kept, read_kept
+from demand.kept import MANIFEST, as_kept, read_kept, refuse_unlisted
+from demand.masking import masked
 from demand.outliers import flag
 from demand.panel import ID, TARGET, TIME, Panel
 from demand.periods import AUTO, Periods, to_panel
 from demand.reading import Reading, reading_of
 from demand.report import CleaningReport, Finding, quality
-from demand.sources import SourceSettings, address_scheme, read_source, without_secrets
+from demand.sources import SourceSettings, address_scheme, read_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,8 @@ def ingest(
 def kept_folder(source: SourceSettings) -> Path | None:
     """The folder of kept rows that `source.path` names, None when it is anything else.
 
-    Raises SettingsError for a stored panel, whose rows are kept beside it, and for a path outside `source.root`.
+    Raises SettingsError for a stored panel, whose rows are kept beside it, and for a path outside `source.root`, and
+    StorageError for kept rows whose list is lost.
     """
     if address_scheme(source) != "file":
         return None
@@ -84,7 +86,11 @@ def kept_folder(source: SourceSettings) -> Path | None:
             "this is a stored panel, not its rows", key="source.path", found=source.path,
             hint="Name the folder rows beside it",
         )  # fmt: skip
-    return folder if isfile(folder / MANIFEST) else None
+    if isfile(folder / MANIFEST):
+        return folder
+    if isdir(folder):
+        refuse_unlisted(folder)
+    return None
 
 
 def read(
@@ -176,7 +182,7 @@ def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading
         "quality_score": score,
     }
     return CleaningReport(
-        source=without_secrets(source.path),
+        source=masked(source.path),
         files=reading.files,
         data_hash=reading.data_hash,
         export=reading.export,

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import io
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from demand.settings import build
 
 MANIFEST = "rows.json"
 FORMAT = 1
+_ROWS = re.compile(r"rows-[0-9a-f]{16}\.parquet")
 # What cleaning did to the rows cannot be undone: these keys are those of the first reading.
 _BAKED = ("returns", "target_unit", "unit_table", "duplicates", "stockouts", "first_date", "last_date")
 _PLAIN = ("data_hash", "export", "layout", "mapping", "headers", "personal", "notes", "unread", "columns", "style",
@@ -90,6 +92,18 @@ def seal_of(folder: Path) -> str:
     except OSError as error:
         cause = error.strerror or str(error)
         raise StorageError("the kept rows cannot be read", folder=str(folder), cause=cause) from None
+
+
+def refuse_unlisted(folder: Path) -> None:
+    """Raises StorageError when `folder` holds kept rows without their list: what they are cannot be known any more."""
+    if (folder / MANIFEST).exists():
+        return
+    found = sorted(file.name for file in folder.glob("rows-*.parquet") if _ROWS.fullmatch(file.name))
+    if found:
+        raise StorageError(
+            "kept rows are here without the list of them", folder=str(folder), missing=MANIFEST, found=found,
+            hint=f"Restore {MANIFEST} from a copy, or read everything again with jobs.ingest without source.append",
+        )  # fmt: skip
 
 
 def settings_of(columns: ColumnSettings, cleaning: CleaningSettings) -> dict[str, Any]:

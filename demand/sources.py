@@ -18,6 +18,7 @@ from demand.delimited import Limits
 from demand.errors import DataError, SchemaError, SettingsError, StorageError
 from demand.formats import check_cells, read_table, recognise, unpacked
 from demand.layouts import Table
+from demand.masking import masked
 from demand.settings import STRICT
 
 # Only places that store files. http, ftp, and the chained "a::b" addresses of fsspec, are refused: a job must not fetch
@@ -26,6 +27,8 @@ STORAGE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake", "redshift")
 SUBFOLDER = "ERP Data"
 _CHUNK = 1 << 23
+_BUCKETS = ("s3", "s3a", "gs", "gcs")
+_REACH = "Check source.path, the network and the credentials in the environment"
 NONE_TAKEN: Mapping[str, str] = {}
 
 Positive = Annotated[int, Field(ge=1)]
@@ -108,9 +111,14 @@ def address_scheme(settings: SourceSettings) -> str:
     if not path.strip() or "\0" in path:
         raise SettingsError("the source has no path", key="source.path", found=path)
     if "::" in path:
-        raise StorageError("chained addresses are not read", found=without_secrets(path))
+        raise StorageError("chained addresses are not read", found=path)
     match = re.match(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,3}", path)
     scheme = match.group(1).lower() if match else "file"
+    if match and scheme in _BUCKETS and re.match(r"[^/]*[:@]", path[match.end() :]):
+        raise SettingsError(
+            "keys do not belong in the address of a bucket", key="source.path", found=path,
+            hint="Leave them out; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+        )  # fmt: skip
     if settings.root is not None:
         _refuse_outside(path, settings.root, scheme)
     return scheme
@@ -121,12 +129,7 @@ def _refuse_outside(path: str, root: str, scheme: str) -> None:
 
     inside = scheme == "file" and Path(path.removeprefix("file://")).resolve().is_relative_to(Path(root).resolve())
     if not inside:
-        raise SettingsError("the path is outside the data folder", key="source.path", found=without_secrets(path))
-
-
-def without_secrets(path: str) -> str:
-    """An address without the user and password in it."""
-    return re.sub(r"//[^/@]*@", "//***@", path)
+        raise SettingsError("the path is outside the data folder", key="source.path", found=path)
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
@@ -135,14 +138,16 @@ def without_secrets(path: str) -> str:
 def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str], named: Collection[str]) -> Raw:
     from fsspec.core import url_to_fs
 
-    shown = without_secrets(settings.path)
+    shown = masked(settings.path)
     try:
         fs, root = url_to_fs(settings.path)
         names, is_folder = _listing(fs, root)
     except ImportError as error:
-        raise StorageError("a package for this storage is missing", path=shown, cause=str(error)) from None
+        raise StorageError(
+            "a package for this storage is missing", path=shown, cause=masked(str(error), settings.path)
+        ) from None
     except _storage_errors(scheme) as error:
-        raise _unreadable(error, shown) from None
+        raise _unreadable(error, shown, settings.path) from None
     if not names:
         raise StorageError("the folder holds no files", path=shown)
     used: list[tuple[Table, SourceFile]] = []
@@ -159,7 +164,7 @@ def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str],
                 continue
             data = _read_bytes(fs, name, short, left)
         except _storage_errors(scheme) as error:
-            raise _unreadable(error, short) from None
+            raise _unreadable(error, short, settings.path) from None
         left -= len(data)
         digest = hashlib.sha256(data).hexdigest()
         if digest in taken:
@@ -184,12 +189,14 @@ def _storage_errors(scheme: str) -> tuple[type[Exception], ...]:
     return (OSError,)
 
 
-def _unreadable(error: Exception, shown: str) -> StorageError:
+def _unreadable(error: Exception, shown: str, address: str) -> StorageError:
     if isinstance(error, FileNotFoundError):
         return StorageError("there is no such file or folder", path=shown, hint="Check source.path")
     if isinstance(error, PermissionError):
-        return StorageError("the file may not be read", path=shown, cause=type(error).__name__)
-    return StorageError("the storage cannot be read", path=shown, cause=f"{type(error).__name__}: {error}")
+        hint = "Give this user the right to read it"
+        return StorageError("the file may not be read", path=shown, cause=type(error).__name__, hint=hint)
+    cause = masked(f"{type(error).__name__}: {error}", address)
+    return StorageError("the storage cannot be read", path=shown, cause=cause, hint=_REACH)
 
 
 def _listing(fs: Any, root: str) -> tuple[list[str], bool]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from demand.errors import SHOWN, ClusterError, DataError, DemandError, SettingsError, StorageError, VersionNotFound
+from demand.masking import masked
 from jobs import compose
-from jobs.settings import Settings, mask
+from jobs.settings import Settings
 
 ROOMS = ("demand", "features", "models", "evaluation", "jobs")
 WIDTH = 80
@@ -61,14 +62,14 @@ def start_logging(level: str) -> None:
 
 def message_lines(error: DemandError, width: int = WIDTH) -> Iterator[str]:
     """The message of an error: type and sentence, one line a fact, what to do; none is wider than `width`."""
-    yield from _wrapped(f"{type(error).__name__}: {error.message}", "", width)
+    yield from _wrapped(f"{type(error).__name__}: {masked(error.message)}", "", width)
     for name, value in error.shown_facts().items():
         fact = error.facts[name]
         if isinstance(fact, list | tuple) and fact and all(isinstance(item, str) for item in fact):
             yield f"  {name}:"
             shown = fact if name == "faults" else fact[:SHOWN]  # each fault is one thing to do
             for item in shown:
-                yield from _wrapped(f"- {item}", "    ", width)
+                yield from _wrapped(f"- {masked(item)}", "    ", width)
             if len(fact) > len(shown):
                 yield f"    .. {len(fact)} in all"
         else:
@@ -82,17 +83,18 @@ def _report(error: Exception, debug: bool) -> int:
     cause: Any = getattr(error, "cause", None)
     known = error if isinstance(error, DemandError) and hasattr(error, "facts") else cause
     if debug:
-        print(mask("".join(traceback.format_exception(error))), file=sys.stderr)
+        print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(known, DemandError):
-        print("\n".join(mask(list(message_lines(known)))), file=sys.stderr)
+        print("\n".join(message_lines(known)), file=sys.stderr)
         refused = (SettingsError, DataError, StorageError, ClusterError, VersionNotFound)
         return REFUSED if isinstance(known, refused) else FAILED
-    text = f"{type(error).__name__}: {error}".strip()
+    text = masked(f"{type(error).__name__}: {error}".strip())  # before it is cut and wrapped
     lines = [*_wrapped(text[:2000], "", WIDTH)]
     if error.__cause__ is not None:
-        lines += _wrapped(f"caused by {type(error.__cause__).__name__}: {error.__cause__}"[:2000], "  ", WIDTH)
+        cause = masked(f"caused by {type(error.__cause__).__name__}: {error.__cause__}")
+        lines += _wrapped(cause[:2000], "  ", WIDTH)
     lines += ["  This is a fault of the program, not of your input.", "  What to do: run again with log_level=DEBUG"]
-    print("\n".join(mask(lines)), file=sys.stderr)
+    print("\n".join(lines), file=sys.stderr)
     return FAILED
 
 
@@ -102,4 +104,4 @@ def _wrapped(text: str, indent: str, width: int) -> list[str]:
 
 class _Masking(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return str(mask(super().format(record)))
+        return masked(super().format(record))

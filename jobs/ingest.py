@@ -11,7 +11,7 @@ from demand.append import append
 from demand.durable import write_whole
 from demand.errors import SettingsError, StorageError
 from demand.ingest import Ingested, judged, kept_folder, read
-from demand.kept import Kept, as_kept, held, new_key, read_kept, seal_of, settings_of, write_kept
+from demand.kept import Kept, as_kept, held, new_key, read_kept, refuse_unlisted, seal_of, settings_of, write_kept
 from demand.panel import Panel
 from demand.store import panel_hash, stored_panel, write_panel
 from jobs.entry import FAILED, OK, run
@@ -61,6 +61,7 @@ def _appended(settings: Settings, folder: Path) -> tuple[Ingested, Kept]:
     source, columns, cleaning = settings.source, settings.columns, settings.cleaning
     before: Kept | None = None
     key, told = new_key(), settings_of(columns, cleaning)
+    refuse_unlisted(folder)
     if seal_of(folder):
         before = read_kept(folder)
         key, told = before.key, dict(before.settings)

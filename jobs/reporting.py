@@ -9,6 +9,7 @@ import pandas as pd
 
 from demand.calendar import Calendar
 from demand.durable import write_whole
+from demand.masking import masked
 from evaluation.advice import targets_table
 from evaluation.backtest import EnsembleAt
 from evaluation.metrics import by_step, levels
@@ -57,7 +58,7 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
         failures=without_rows(race),
         timings=dict(fleet.stages),
         settings={
-            "source": settings.source.path,
+            "source": masked(settings.source.path),
             "calendar": fleet.panel.freq,
             "season": f"{fleet.question.season} periods",
             "horizon": f"{fleet.question.spec.horizon} periods",

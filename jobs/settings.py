@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, field, fields, is_dataclass, replace
 from datetime import UTC, date, datetime
@@ -17,6 +16,7 @@ from demand.calendar import Calendar
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
 from demand.errors import SettingsError
+from demand.masking import masked
 from demand.settings import STRICT, build, refuse_unknown
 from demand.sources import SourceSettings
 from features.settings import FeatureSettings
@@ -262,10 +262,9 @@ def as_plain(settings: Settings) -> dict[str, Any]:
 
 
 def mask(value: Any) -> Any:
-    """The same containers with *** for passwords in every text: `scheme://user:password@` and `?password=..`."""
+    """The same containers with *** for passwords in every text, see `demand.masking`."""
     if isinstance(value, str):
-        value = re.sub(r"(://[^/\s:@]*):[^\s]*@", r"\1:***@", value)
-        return re.sub(r"(?i)([?&]\w*(?:password|pwd|token|secret)\w*=)[^&\s]+", r"\1***", value)
+        return masked(value)
     if isinstance(value, Mapping):
         return {key: mask(item) for key, item in value.items()}
     return [mask(item) for item in value] if isinstance(value, list | tuple) else value

@@ -131,3 +131,11 @@ def test_when_the_reader_of_the_output_goes_away_then_the_job_ends_without_a_tra
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, "The reader of the output has gone.\n")
     assert (tmp_path / "config.json").is_file()
+
+
+def test_when_a_long_address_is_wrapped_then_its_password_is_masked_before():
+    secret = "S3cretPw" * 12
+    lines = list(
+        entry.message_lines(SettingsError("x", found=f"postgresql://bob:{secret}@h/db", first=[f"a://b:{secret}@c"]))
+    )
+    assert "S3cretPw" not in "".join(line.strip() for line in lines)

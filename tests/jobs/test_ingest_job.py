@@ -146,3 +146,22 @@ def test_when_the_source_is_a_database_then_the_same_answer_is_taken_once(tmp_pa
         connection.commit()
     assert exit_code("ingest", job.body, [*told, "source.append=true"]) == OK
     assert read_panel(tmp_path / "storage" / "panel").y.tolist() == [5.0, 6.0, 7.0]
+
+
+def test_when_the_list_of_the_kept_rows_is_lost_then_nothing_is_added_until_all_is_read_again(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest(tmp_path) == OK
+    rows = tmp_path / "storage" / "rows"
+    (rows / "rows.json").unlink()
+    before = state(tmp_path)
+    (source / "001.csv").unlink()
+    (source / "002.csv").write_text(HEADER + day(29), encoding="utf-8")
+    capsys.readouterr()
+    assert ingest(tmp_path, "source.append=true") == REFUSED
+    assert "without source.append" in " ".join(capsys.readouterr().err.split())
+    assert exit_code("train", train, [f"source.path={rows}", "validate=true"]) == REFUSED
+    assert state(tmp_path) == before
+    assert ingest(tmp_path) == OK
+    assert ingest(tmp_path, "source.append=true") == OK
+    assert len(list(rows.glob("*.parquet"))) == 1
