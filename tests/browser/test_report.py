@@ -90,6 +90,25 @@ def test_when_the_window_is_narrow_then_the_page_is_never_wider_than_it(report, 
     assert 'data-found="nothing"' in browse(report, tmp_path, f"--window-size={width},900", script=script)
 
 
+def test_when_the_window_is_of_usual_width_then_the_models_table_shows_every_row_and_column(report, tmp_path):
+    script = """
+    const box = document.getElementById('t-board').parentElement;
+    const names = [...document.querySelectorAll('#t-board tbody th')];
+    document.body.dataset.found = [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight,
+      names.filter((e) => e.scrollWidth > e.clientWidth).length].join(' ');"""
+    assert 'data-found="0 0 0"' in browse(report, tmp_path, "--window-size=1280,900", script=script)
+
+
+def test_when_a_wide_table_is_scrolled_on_a_phone_then_its_first_column_stays(report, tmp_path):
+    script = """
+    document.body.style.width = document.documentElement.style.width = '390px';
+    const box = document.getElementById('t-board').parentElement;
+    box.scrollLeft = 300;
+    const name = document.querySelector('#t-board tbody th').getBoundingClientRect();
+    document.body.dataset.found = box.scrollLeft + ' ' + Math.round(name.left - box.getBoundingClientRect().left);"""
+    assert 'data-found="300 1"' in browse(report, tmp_path, "--window-size=390,900", script=script)
+
+
 def test_when_the_reader_prefers_dark_then_the_page_is_dark(report, tmp_path):
     script = "document.body.dataset.found = getComputedStyle(document.body).backgroundColor;"
     found = []
