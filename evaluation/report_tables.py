@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from evaluation.advice import BASELINES, LEVEL_WORDS
 from evaluation.metrics import LEVELS, Measures
 
 NONE = "–"
+ENOUGH_FOR_R2 = 10  # over fewer totals their variance, which R² divides by, says nothing
+BIAS = ("Bias, % of demand", "sum of (forecast - actual) over total demand; positive is too high", True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ def quantity(value: Any, *, sign: bool = False) -> Cell:
     return number(value, 0 if size >= 100 else 1 if size >= 10 else 2, sign=sign)
 
 
+def percent(value: Any) -> Cell:
+    """A signed fraction as percent, sorted by the fraction; a dash for anything undefined."""
+    cell = number(value, 3, sign=True)
+    return replace(cell, text=number(100 * float(value), 1, sign=True).text + " %") if cell.sort else cell
+
+
 def words(value: Any, look: str = "") -> Cell:
     text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
     return Cell(text or NONE, text.lower(), look)
@@ -68,7 +76,7 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
         ("Worst", "highest WAPE of one origin", True),
         ("MASE", "error relative to the seasonal naive's in-sample error, mean over styles, capped at 10", True),
         ("RMSSE", "squared error relative to the naive's, mean over styles, capped at 10", True),
-        ("Bias", "sum of (forecast - actual) over total demand; positive is too high", True),
+        BIAS,
         ("MAPE", "mean relative error over periods with demand only", True),
         ("WQL", "weighted quantile loss: how good the intervals are", True),
         ("In interval", "share of actual values inside the widest stated interval", True),
@@ -83,7 +91,7 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
         rows.append([
             words(f"{row['model']}{', served' if row['model'] == served else ', baseline' if base else ''}"),
             number(row["wape"]), number(row["wape_std"]), number(row["wape_worst"]), number(row["mase"]),
-            number(row["rmsse"]), number(row["bias_rel"], 2, sign=True), number(row["mape"]), number(row["wql"]),
+            number(row["rmsse"]), percent(row["bias_rel"]), number(row["mape"]), number(row["wql"]),
             number(row["coverage"], 2), number(row["fleet_wape"]), number(row["n_fell_back"], 0),
             Cell(NONE) if base else yes_no(row["beats_baseline"]), yes_no(row["below_threshold"], good=False),
         ])  # fmt: skip
@@ -94,24 +102,26 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
 def levels_table(levels: Mapping[str, Mapping[str, Measures]]) -> Table:
     """The same error at four levels of adding up."""
     columns = [("Model", "", False), ("Level", "how far demand is added up before errors are taken", False),
-               ("WAPE", "", True), ("Bias", "", True), ("MAPE", "over totals with demand", True),
-               ("RMSE", "in the unit sold", True), ("R²", "", True), ("Totals scored", "", True)]  # fmt: skip
+               ("WAPE", "", True), BIAS, ("MAPE", "over totals with demand", True), ("RMSE", "in the unit sold", True),
+               ("R²", f"from {ENOUGH_FOR_R2} totals on", True), ("Totals scored", "", True)]  # fmt: skip
     rows = [
-        [words(model), Cell(LEVEL_WORDS[level], str(order)), number(m["wape"]), number(m["bias_rel"], 2, sign=True),
-         number(m["mape"]), quantity(m["rmse"]), number(m["r2"], 2), number(m["n"], 0)]
+        [words(model), Cell(LEVEL_WORDS[level], str(order)), number(m["wape"]), percent(m["bias_rel"]),
+         number(m["mape"]), quantity(m["rmse"]), number(m["r2"] if m["n"] >= ENOUGH_FOR_R2 else None, 2),
+         number(m["n"], 0)]
         for model, of_model in levels.items()
         for order, level in enumerate(LEVELS)
         for m in [of_model[level]]
     ]  # fmt: skip
-    return Table("Errors by level", columns, rows)
+    note = f"R² is shown from {ENOUGH_FOR_R2} totals on: over fewer, what it compares with is chance."
+    return Table("Errors by level", columns, rows, note=note)
 
 
 def steps_table(steps: Mapping[str, Sequence[Measures]]) -> Table:
     """Errors and coverage by step ahead, one row a model and step."""
-    columns = [("Model", "", False), ("Step ahead", "in periods", True), ("WAPE", "", True), ("Bias", "", True),
+    columns = [("Model", "", False), ("Step ahead", "in periods", True), ("WAPE", "", True), BIAS,
                ("In interval", "", True), ("Stated", "", True), ("Width", "mean, in the unit sold", True)]  # fmt: skip
     rows = [
-        [words(model), number(m["step"], 0), number(m["wape"]), number(m["bias_rel"], 2, sign=True),
+        [words(model), number(m["step"], 0), number(m["wape"]), percent(m["bias_rel"]),
          number(m["coverage"], 2), number(m["interval"], 2), quantity(m["width"])]
         for model, of_model in steps.items()
         for m in of_model
@@ -146,7 +156,7 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
         ("Kind of demand", "by how often it sells and how much amounts vary (Syntetos and Boylan)", False),
         ("WAPE", "measured on past origins", True),
         ("MAE", "mean absolute error, in the unit sold", True),
-        ("Bias", "mean of (forecast - actual), in the unit sold", True),
+        BIAS,
         ("MASE", "", True),
         ("Total error", "error of the whole horizon's quantity, over demand", True),
         ("Cause or note", "", False),
@@ -160,7 +170,7 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
         rows.append([
             words(row["unique_id"]), words(STATUS_WORDS[row["status"]], look), words(row.get("made_by")),
             words(row.get("demand_class", row.get("class"))), number(row.get("wape")), quantity(row.get("mae")),
-            quantity(row.get("bias"), sign=True), number(row.get("mase"), 2), number(row.get("total_error")),
+            percent(_bias_rel(row)), number(row.get("mase"), 2), number(row.get("total_error")),
             words(said),
         ])  # fmt: skip
     hidden = len(outcomes) - len(shown)
@@ -176,19 +186,25 @@ def heaviest_table(outcomes: pd.DataFrame, n: int = 10) -> Table | None:
     share = scored["mae"] / scored["mae"].sum()
     top = scored.assign(share=share).nlargest(n, "share")
     columns = [("Style", "", False), ("Share of all error", "of mean absolute errors", True),
-               ("MAE", "in the unit sold", True), ("WAPE", "", True), ("Bias", "", True)]  # fmt: skip
+               ("MAE", "in the unit sold", True), ("WAPE", "", True), BIAS]  # fmt: skip
     rows = [
         [
             words(r["unique_id"]),
             number(r["share"]),
             quantity(r["mae"]),
             number(r["wape"]),
-            quantity(r["bias"], sign=True),
+            percent(_bias_rel(r)),
         ]
         for r in top.to_dict("records")
     ]
     together = f"Together they carry {top['share'].sum():.0%} of it."
     return Table("Where most of the error is", columns, rows, note=together)
+
+
+def _bias_rel(row: Mapping[str, Any]) -> float:
+    """The bias of an outcome over its demand: bias and mae share a count, mae and wape the errors; NaN if undefined."""
+    mae, wape, bias = (float(row.get(name, math.nan)) for name in ("mae", "wape", "bias"))
+    return bias * wape / mae if mae > 0 else math.nan
 
 
 def weights_table(weights: pd.DataFrame) -> Table:

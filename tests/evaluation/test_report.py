@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation import report_tables as tables
 from evaluation.report import ReportData, script_json, write_report
 from tests.evaluation.made import level_forecast, panel_of, report_data, sparse_panel
 
@@ -155,3 +156,33 @@ def test_when_the_fleet_is_sparse_then_unknown_history_is_a_gap_and_not_zero(tmp
     y[panel.periods == panel.end - 4] = np.nan
     page = page_of(tmp_path, report_data(panel, history=replace(panel, y=y)))
     assert payload_of(page)["fleet"]["h"][-5] is None
+
+
+def test_when_a_style_is_charted_then_the_unit_and_what_each_line_is_are_named(tmp_path):
+    page = without_plotly(page_of(tmp_path, report_data()))
+    assert 'name: "mean forecast"' in page
+    assert 'name: "mean",' not in page  # a member may be called so
+    assert 'data.unit || "quantity"' in page
+    assert "periods ahead" in page
+
+
+def test_when_few_totals_were_scored_then_no_r2_is_claimed_and_the_page_says_from_how_many_on():
+    levels = report_data().levels
+    table = tables.levels_table(levels)
+    shown = {(row[0].text, row[1].text): row[6].text for row in table.rows}
+    assert levels["xgboost"]["fleet_total"]["n"] < tables.ENOUGH_FOR_R2
+    assert shown["xgboost", "fleet, whole horizon"] == tables.NONE
+    assert shown["xgboost", "style per period"] != tables.NONE
+    assert "from 10 totals on" in table.note
+
+
+def test_when_bias_is_shown_then_it_is_the_same_percent_of_demand_in_every_table():
+    data = report_data()
+    for made in (tables.board_table(data.board, "xgboost"), tables.levels_table(data.levels),
+                 tables.steps_table(data.steps), tables.heaviest_table(data.outcomes)):  # fmt: skip
+        assert "Bias, % of demand" in [label for label, _, _ in made.columns]
+    rows = {row[0].text: row[6] for row in tables.outcomes_table(data.outcomes, 99).rows}
+    scored = data.outcomes.dropna(subset=["wape"])
+    assert [float(rows[name].sort) for name in scored["unique_id"]] == pytest.approx(scored["bias_rel"].tolist())
+    assert rows["GONE-1"].text == tables.NONE
+    assert tables.percent(-0.0342).text == "−3.4 %"
