@@ -81,6 +81,7 @@ def write_report(path: Path, data: ReportData) -> None:
 
 
 def _context(data: ReportData) -> dict[str, Any]:
+    targets = data.targets if data.targets is not None and len(data.targets) else None
     counts = {name: int((data.outcomes["status"] == name).sum()) for name in ("ok", "fell_back", "rejected")}
     best: list[str] = []
     worst: list[str] = []
@@ -114,7 +115,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         "board": tables.board_table(data.board, data.served),
         "levels": tables.levels_table(data.levels) if data.levels else None,
         "steps": tables.steps_table(data.steps) if data.steps else None,
-        "targets": tables.targets_rows(data.targets) if data.targets is not None and len(data.targets) else None,
+        "targets": tables.targets_rows(targets) if targets is not None else None,
+        "targets_summary": tables.targets_summary(targets) if targets is not None else None,
         "heaviest": tables.heaviest_table(data.outcomes),
         "outcomes": tables.outcomes_table(data.outcomes, MAX_STYLES),
         "weights": tables.weights_table(data.weights) if data.weights is not None and len(data.weights) else None,

@@ -14,6 +14,7 @@ from evaluation.advice import BASELINES, LEVEL_WORDS
 from evaluation.metrics import LEVELS, Measures
 
 NONE = "–"
+LOOKS = {"met": "good", "missed": "bad"}
 ENOUGH_FOR_R2 = 10  # over fewer totals their variance, which R² divides by, says nothing
 BIAS = ("Bias, % of demand", "sum of (forecast - actual) over total demand; positive is too high", True)
 
@@ -129,16 +130,37 @@ def steps_table(steps: Mapping[str, Sequence[Measures]]) -> Table:
     return Table("Accuracy by step ahead", columns, rows)
 
 
+def targets_summary(targets: pd.DataFrame) -> Table:
+    """One row a model, a column a target: whether it is met at the headline level, style per period."""
+    headline = targets[targets["level"].isin([LEVEL_WORDS[LEVELS[0]], "-"])]
+    names = list(dict.fromkeys(headline["target"]))
+    unit = {"training_time": "seconds"}
+    columns = [("Model", "", False), *((name.replace("_", " "), unit.get(name, ""), False) for name in names)]
+    cells = {(r["model"], r["target"]): _against_target(r) for r in headline.to_dict("records")}
+    rows = [
+        [words(model), *(cells.get((model, name), Cell(NONE)) for name in names)]
+        for model in dict.fromkeys(targets["model"])
+    ]
+    return Table("Targets at style per period", columns, rows)
+
+
+def _against_target(row: Mapping[Any, Any]) -> Cell:
+    shown = (lambda value: number(value, 2)) if row["target"] == "mape" else quantity
+    if row["result"] == "not measurable":
+        return words(row["result"])
+    said = f"{row['result']}: {shown(row['measured']).text}, wanted {shown(row['target_value']).text}"
+    return Cell(said, said, LOOKS.get(row["result"], ""))
+
+
 def targets_rows(targets: pd.DataFrame) -> Table:
     """Targets beside measured values; `targets` of `targets_table`."""
     columns = [("Model", "", False), ("Target", "", False), ("Level", "", False), ("Wanted", "", True),
                ("Measured", "", True), ("Result", "", False), ("Remark", "", False)]  # fmt: skip
-    look = {"met": "good", "missed": "bad"}
     rows = [
         [words(r["model"]), words(r["target"].replace("_", " ")), words(r["level"]),
          number(r["target_value"], 2) if r["target"] == "mape" else quantity(r["target_value"]),
          number(r["measured"], 2) if r["target"] == "mape" else quantity(r["measured"]),
-         words(r["result"], look.get(r["result"], "")), words(r["remark"])]
+         words(r["result"], LOOKS.get(r["result"], "")), words(r["remark"])]
         for r in targets.to_dict("records")
     ]  # fmt: skip
     return Table("Targets", columns, rows)
@@ -201,7 +223,7 @@ def heaviest_table(outcomes: pd.DataFrame, n: int = 10) -> Table | None:
     return Table("Where most of the error is", columns, rows, note=together)
 
 
-def _bias_rel(row: Mapping[str, Any]) -> float:
+def _bias_rel(row: Mapping[Any, Any]) -> float:
     """The bias of an outcome over its demand: bias and mae share a count, mae and wape the errors; NaN if undefined."""
     mae, wape, bias = (float(row.get(name, math.nan)) for name in ("mae", "wape", "bias"))
     return bias * wape / mae if mae > 0 else math.nan

@@ -186,3 +186,18 @@ def test_when_bias_is_shown_then_it_is_the_same_percent_of_demand_in_every_table
     assert [float(rows[name].sort) for name in scored["unique_id"]] == pytest.approx(scored["bias_rel"].tolist())
     assert rows["GONE-1"].text == tables.NONE
     assert tables.percent(-0.0342).text == "−3.4 %"
+
+
+def test_when_targets_are_shown_then_one_row_a_model_says_met_or_missed_and_the_rest_is_folded_away(tmp_path):
+    targets = report_data().targets
+    table = tables.targets_summary(targets)
+    assert [row[0].text for row in table.rows] == ["xgboost", "lstm"]
+    headline = targets[(targets["level"] == "style per period") & (targets["model"] == "xgboost")]
+    mape = headline.set_index("target").loc["mape", "measured"]
+    assert table.rows[0][1].text == f"missed: {mape:.2f}, wanted 0.11"
+    assert table.rows[0][3].text == "met: 3.20, wanted 60.0"
+    assert table.rows[1][1].text == "not measurable"
+    page = page_of(tmp_path, report_data())
+    assert (
+        "Every level and remark</summary>" in page[page.index('id="t-targets-summary"') : page.index('id="t-targets"')]
+    )
