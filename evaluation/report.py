@@ -13,6 +13,7 @@ import pandas as pd
 
 from demand.panel import Panel
 from evaluation import report_charts as charts
+from evaluation import report_quality as quality
 from evaluation import report_tables as tables
 from evaluation.metrics import Measures
 from models.base import Forecast
@@ -126,8 +127,10 @@ def _context(data: ReportData) -> dict[str, Any]:
         "explorer_hidden": hidden,
         "has_live": explorer is not None,
         "quality": data.cleaning.get("quality_score"),
-        "rows": _rows_sentence(data.cleaning),
-        "cleaning": tables.facts(data.cleaning),
+        "rows": quality.rows_sentence(data.cleaning),
+        "rules": quality.findings_table(data.cleaning),
+        "columns_read": quality.mapping_table(data.cleaning),
+        "cleaning": quality.account(data.cleaning),
         "failures": data.failures,
         "timings": [(name.replace("_", " "), tables.number(seconds, 1).text) for name, seconds in data.timings.items()],
         "settings": tables.facts(data.settings),
@@ -189,14 +192,3 @@ def _cards(data: ReportData, counts: Mapping[str, int]) -> list[dict[str, str]]:
         cards.append({"label": "Actual values inside the interval", "value": f"{row['coverage']:.0%}",
                       "detail": f"stated: {row['interval']:.0%}"})  # fmt: skip
     return cards
-
-
-def _rows_sentence(cleaning: Mapping[str, Any]) -> str:
-    """Every row of the source accounted for, when the cleaning report says it."""
-    if "rows_in" not in cleaning:
-        return ""
-    left = sum((cleaning.get("left_out") or {}).values())
-    return (
-        f"{cleaning['rows_in']:,} rows in = {cleaning.get('used', 0):,} used + {cleaning.get('merged', 0):,} merged + "
-        f"{left:,} left out."
-    )

@@ -145,10 +145,13 @@ def targets_summary(targets: pd.DataFrame) -> Table:
 
 
 def _against_target(row: Mapping[Any, Any]) -> Cell:
-    shown = (lambda value: number(value, 2)) if row["target"] == "mape" else quantity
     if row["result"] == "not measurable":
         return words(row["result"])
-    said = f"{row['result']}: {shown(row['measured']).text}, wanted {shown(row['target_value']).text}"
+    found, wanted = (
+        number(value, 2) if row["target"] == "mape" else quantity(value)
+        for value in (row["measured"], row["target_value"])
+    )
+    said = f"{row['result']}: {found.text}, wanted {wanted.text}"
     return Cell(said, said, LOOKS.get(row["result"], ""))
 
 
@@ -187,7 +190,7 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
     shown = outcomes.assign(_order=order).sort_values(["_order", "unique_id"], kind="stable").head(limit)
     rows = []
     for row in shown.to_dict("records"):
-        said = "; ".join(part for part in (_text(row.get("cause")), _text(row.get("note"))) if part)
+        said = "; ".join(part for part in (_text(row.get("cause")), _text(row.get("note")), _why_unscored(row)) if part)
         look = {"ok": "good", "fell_back": "warn", "rejected": "bad"}[row["status"]]
         rows.append([
             words(row["unique_id"]), words(STATUS_WORDS[row["status"]], look), words(row.get("made_by")),
@@ -198,6 +201,20 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
     hidden = len(outcomes) - len(shown)
     note = f"{hidden:,} of {len(outcomes):,} styles are not listed here; all are in outcomes.parquet." if hidden else ""
     return Table("All styles", columns, rows, note=note)
+
+
+def _why_unscored(row: Mapping[Any, Any]) -> str:
+    """Why a style with a forecast shows dashes; "" where it has a measured error or none was due."""
+    if row["status"] == "rejected" or not math.isnan(float(row.get("wape", math.nan))):
+        return ""
+    periods = row.get("n_periods")
+    known = f" ({periods:,.0f} periods in all)" if isinstance(periods, int | float) and periods == periods else ""
+    origins = row.get("n_origins", math.nan)
+    if math.isnan(origins):
+        return f"not scored: too little history before the past origins{known}"
+    if origins == 0:
+        return "not scored: no actual value is known in the scored windows"
+    return "WAPE undefined: nothing was sold in the scored windows"
 
 
 def heaviest_table(outcomes: pd.DataFrame, n: int = 10) -> Table | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation import report_quality as quality
 from evaluation import report_tables as tables
 from evaluation.report import ReportData, script_json, write_report
 from tests.evaluation.made import level_forecast, panel_of, report_data, sparse_panel
@@ -34,7 +35,7 @@ def test_when_a_report_is_written_then_every_part_is_there_and_every_style_accou
     for name in ("summary", "styles", "models", "accuracy", "targets", "outcomes", "data", "made"):
         assert f'<section id="{name}"' in page
     assert "13 styles came in: 11 ok + 1 fell back + 1 rejected." in page
-    assert "1,540 rows in = 1,500 used + 32 merged + 8 left out." in page
+    assert "1,540 rows in = 1,500 used + 32 merged + 8 left out (8 unreadable quantity)." in page
     assert "does not beat mean beyond chance" in page
     assert "prophet failed: the library is not installed" in page
 
@@ -201,3 +202,46 @@ def test_when_targets_are_shown_then_one_row_a_model_says_met_or_missed_and_the_
     assert (
         "Every level and remark</summary>" in page[page.index('id="t-targets-summary"') : page.index('id="t-targets"')]
     )
+
+
+@pytest.mark.parametrize(
+    ("n_origins", "said"),
+    [(np.nan, "not scored: too little history before the past origins (19 periods in all)"),
+     (0, "no actual value is known"), (2, "nothing was sold in the scored windows")],
+)  # fmt: skip
+def test_when_a_style_shows_only_dashes_then_its_cause_is_beside_them(n_origins, said):
+    outcomes = report_data().outcomes
+    at = outcomes["unique_id"] == "S004"
+    outcomes.loc[at, ["wape", "mae", "bias", "mase", "total_error", "n_origins", "n_periods"]] = [np.nan] * 5 + [
+        n_origins, 19,
+    ]  # fmt: skip
+    causes = {row[0].text: row[-1].text for row in tables.outcomes_table(outcomes, 99).rows}
+    assert said in causes["S004"]
+    assert causes["S005"] == tables.NONE
+    assert causes["GONE-1"] == "no demand was ever recorded"
+
+
+def test_when_data_was_cleaned_then_rules_gaps_and_columns_are_readable(tmp_path):
+    cleaning = report_data().cleaning | {
+        "findings": [
+            {"rule": "left_out_share", "level": "warn", "limit": 0.05, "found": 0.071, "passed": False},
+            {"rule": "stale_days", "level": "error", "limit": 45.0, "found": None, "passed": None},
+            {"rule": "quality_score", "level": "warn", "limit": 60.0, "found": 91.2, "passed": True},
+        ],
+        "gaps": {"total": 4415, "longest": 67, "styles": 29, "by_style": {"S001": 9}}, "periods": 14673,
+        "personal_dropped": ["Customer", "Sales Rep"], "ignored_columns": ["Colour"],
+    }  # fmt: skip
+    table = quality.findings_table(cleaning)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["rows left out", "7.1 %", "at most 5.0 %", "warn", "no"],
+        ["days since the last sale", tables.NONE, "at most 45", "error", "not judged"],
+        ["quality score, of 100", "91", "at least 60", "warn", "yes"],
+    ]
+    account = dict(quality.account(cleaning))
+    assert account["gaps"] == "4,415 of 14,673 periods had no row, in 29 styles; the longest gap is 67 periods."
+    assert account["personal columns dropped"] == "Customer, Sales Rep"
+    assert account["columns ignored"] == "Colour"
+    assert [row[1].text for row in quality.mapping_table(cleaning).rows] == ["Yds_ordered", "Day"]
+    page = page_of(tmp_path, replace(report_data(), cleaning=cleaning))
+    assert "rule: " not in page
+    assert "by_style" not in without_plotly(page)
