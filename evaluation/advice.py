@@ -58,6 +58,30 @@ def recommendations(board: pd.DataFrame, paired: Mapping[str, Any] | None = None
     return said
 
 
+def served_warnings(board: pd.DataFrame, served: str) -> list[str]:
+    """What a reader must know before using the forecast of `served`: a large bias, an interval that is off."""
+    rows = board[board["model"] == served]
+    if rows.empty:
+        return []
+    row, said = rows.iloc[0], []
+    if abs(row["bias_rel"]) > LARGE_BIAS:
+        side, effect = ("high", "stock builds up") if row["bias_rel"] > 0 else ("low", "orders run short")
+        said.append(
+            f"The served forecast ({served}) was too {side} by {abs(row['bias_rel']):.0%} of demand in total: "
+            f"{effect} if used as is."
+        )
+    if abs(row["coverage"] - row["interval"]) > COVERAGE_OFF:
+        said.append(
+            f"The intervals of the served forecast ({served}) are {_width(row)}: {row['coverage']:.0%} of actual "
+            f"values fell inside the {row['interval']:.0%} interval."
+        )
+    return said
+
+
+def _width(row: pd.Series) -> str:
+    return "too narrow" if row["coverage"] < row["interval"] else "too wide"
+
+
 def _below_threshold(board: pd.DataFrame) -> list[str]:
     """Which models miss their configured accuracy (1 - WAPE), and which it is; the board's order."""
     limits = board.attrs.get("thresholds", {})

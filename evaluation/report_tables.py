@@ -12,6 +12,7 @@ import pandas as pd
 
 from evaluation.advice import BASELINES, LEVEL_WORDS
 from evaluation.metrics import LEVELS, Measures
+from models.base import Forecast
 
 NONE = "–"
 LOOKS = {"met": "good", "missed": "bad"}
@@ -100,6 +101,20 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
     return Table("Models", columns, rows, looks)
 
 
+def served_table(board: pd.DataFrame, served: str, best: str) -> Table | None:
+    """What is served beside the best model where they differ, by the same measures; None if neither was measured."""
+    columns = [("Model", "", False), ("WAPE", "", True), ("MASE", "", True), BIAS, ("In interval", "", True),
+               ("Stated", "", True)]  # fmt: skip
+    by_model = {row["model"]: row for row in board.to_dict("records")}
+    rows = [
+        [words(f"{row['model']}, {role}"), number(row["wape"]), number(row["mase"]), percent(row["bias_rel"]),
+         number(row["coverage"], 2), number(row["interval"], 2)]
+        for role, row in (("served", by_model.get(served)), ("best", by_model.get(best) if best != served else None))
+        if row is not None
+    ]  # fmt: skip
+    return Table("The served forecast, measured", columns, rows) if rows else None
+
+
 def levels_table(levels: Mapping[str, Mapping[str, Measures]]) -> Table:
     """The same error at four levels of adding up."""
     columns = [("Model", "", False), ("Level", "how far demand is added up before errors are taken", False),
@@ -172,12 +187,22 @@ def targets_rows(targets: pd.DataFrame) -> Table:
 STATUS_WORDS = {"ok": "ok", "fell_back": "fell back", "rejected": "rejected"}
 
 
-def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
-    """One row a style, those that need attention first; cut at `limit` rows, and the note says so."""
+def outcomes_table(outcomes: pd.DataFrame, limit: int, live: Forecast | None = None) -> Table:
+    """One row a style, those that need attention first; cut at `limit` rows, and the note says so.
+
+    With a live forecast, the sum of its mean over the horizon, without an interval: those of the steps do not add up.
+    """
+    ahead = {}
+    if live is not None:
+        ahead = dict(zip(live.ids[live.made].tolist(), live.mean[live.made].sum(axis=1).tolist(), strict=True))
+    expected = [
+        (f"Expected total, next {live.horizon} periods", "sum of the mean forecast, in the unit sold", True)
+    ] if live is not None else []  # fmt: skip
     columns = [
         ("Style", "", False),
         ("Outcome", "ok: the served model made the forecast; fell back: another did; rejected: no forecast", False),
         ("Made by", "the model that really made it", False),
+        *expected,
         ("Kind of demand", "by how often it sells and how much amounts vary (Syntetos and Boylan)", False),
         ("WAPE", "measured on past origins", True),
         ("MAE", "mean absolute error, in the unit sold", True),
@@ -194,6 +219,7 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int) -> Table:
         look = {"ok": "good", "fell_back": "warn", "rejected": "bad"}[row["status"]]
         rows.append([
             words(row["unique_id"]), words(STATUS_WORDS[row["status"]], look), words(row.get("made_by")),
+            *(quantity(ahead.get(row["unique_id"])) for _ in expected),
             words(row.get("demand_class", row.get("class"))), number(row.get("wape")), quantity(row.get("mae")),
             percent(_bias_rel(row)), number(row.get("mase"), 2), number(row.get("total_error")),
             words(said),

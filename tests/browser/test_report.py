@@ -51,9 +51,9 @@ def test_when_the_page_is_opened_then_its_scripts_run_and_all_charts_are_drawn(r
 
 def test_when_a_column_heading_is_pressed_then_rows_are_sorted_by_number(report, tmp_path):
     script = """
-    const b = document.querySelector('#t-outcomes thead th:nth-child(6) button'); b.click(); b.click();
+    const b = document.querySelector('#t-outcomes thead th:nth-child(7) button'); b.click(); b.click();
     document.body.dataset.found = [...document.querySelectorAll('#t-outcomes tbody tr')]
-      .map((r) => r.children[5].dataset.v).join(',');"""
+      .map((r) => r.children[6].dataset.v).join(',');"""
     found = re.search(r'data-found="([^"]*)"', browse(report, tmp_path, script=script)).group(1).split(",")
     values = [float(v) for v in found if v]
     assert values == sorted(values, reverse=True)

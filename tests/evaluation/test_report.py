@@ -245,3 +245,50 @@ def test_when_data_was_cleaned_then_rules_gaps_and_columns_are_readable(tmp_path
     page = page_of(tmp_path, replace(report_data(), cleaning=cleaning))
     assert "rule: " not in page
     assert "by_style" not in without_plotly(page)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("2026-11-26T01:46:15Z", "26 Nov 2026, 01:46 UTC"), ("2026-03-01T00:30:00+02:00", "28 Feb 2026, 22:30 UTC"),
+     ("now", "made now")],
+)  # fmt: skip
+def test_when_the_run_has_a_time_then_it_is_written_for_a_reader(tmp_path, text, shown):
+    assert shown in without_plotly(page_of(tmp_path, report_data(created=text)))
+
+
+def test_when_what_is_served_is_not_the_best_then_both_stand_side_by_side_with_their_own_numbers(tmp_path):
+    data = report_data(served="mean")
+    assert data.best != data.served
+    by_model = data.board.set_index("model")
+    table = tables.served_table(data.board, data.served, data.best)
+    assert [row[0].text for row in table.rows] == ["mean, served", f"{data.best}, best"]
+    for row, model in zip(table.rows, (data.served, data.best), strict=True):
+        measured = by_model.loc[model, ["wape", "mase", "bias_rel", "coverage"]].astype(float).tolist()
+        assert [float(cell.sort) for cell in row[1:5]] == pytest.approx(measured)
+    assert 'id="t-served"' in page_of(tmp_path, data)
+    assert len(tables.served_table(data.board, data.best, data.best).rows) == 1
+    assert tables.served_table(data.board, "arima", "arima") is None
+
+
+def test_when_the_served_forecast_is_biased_or_its_interval_off_then_a_box_warns(tmp_path):
+    data = report_data()
+    board = data.board.copy()
+    at = board["model"] == "xgboost"
+    board.loc[at, ["bias_rel", "coverage", "interval"]] = [0.1, 0.85, 0.8]
+    assert "Before you use it" not in page_of(tmp_path, replace(data, board=board))
+    board.loc[at, ["bias_rel", "coverage"]] = [-0.12, 0.71]
+    page = page_of(tmp_path, replace(data, board=board))
+    assert "too low by 12% of demand in total: orders run short" in page
+    assert "are too narrow: 71% of actual values fell inside the 80% interval" in page
+    assert page.count('class="box bad" role="note"') == 2
+
+
+def test_when_there_is_a_live_forecast_then_every_style_has_its_expected_total_and_no_interval_of_it():
+    data = report_data()
+    table = tables.outcomes_table(data.outcomes, 99, data.live)
+    at = [label for label, _, _ in table.columns].index("Expected total, next 7 periods")
+    totals = {row[0].text: row[at] for row in table.rows}
+    for name, total in zip(data.live.ids, data.live.mean.sum(axis=1), strict=True):
+        assert float(totals[name].sort) == pytest.approx(total)
+    assert totals["GONE-1"].text == tables.NONE
+    assert not any("Expected" in label for label, _, _ in tables.outcomes_table(data.outcomes, 99).columns)
