@@ -54,7 +54,43 @@ def recommendations(board: pd.DataFrame, paired: Mapping[str, Any] | None = None
             f"{best['model']} and {candidates.iloc[1]['model']} differ by less than {NOISE:.2f} WAPE: call it a tie."
         )
     said.extend(_warnings(best))
+    said.extend(_below_threshold(board))
     return said
+
+
+def served_warnings(board: pd.DataFrame, served: str) -> list[str]:
+    """What a reader must know before using the forecast of `served`: a large bias, an interval that is off."""
+    rows = board[board["model"] == served]
+    if rows.empty:
+        return []
+    row, said = rows.iloc[0], []
+    if abs(row["bias_rel"]) > LARGE_BIAS:
+        side, effect = ("high", "stock builds up") if row["bias_rel"] > 0 else ("low", "orders run short")
+        said.append(
+            f"The served forecast ({served}) was too {side} by {abs(row['bias_rel']):.0%} of demand in total: "
+            f"{effect} if used as is."
+        )
+    if abs(row["coverage"] - row["interval"]) > COVERAGE_OFF:
+        said.append(
+            f"The intervals of the served forecast ({served}) are {_width(row)}: {row['coverage']:.0%} of actual "
+            f"values fell inside the {row['interval']:.0%} interval."
+        )
+    return said
+
+
+def _width(row: pd.Series) -> str:
+    return "too narrow" if row["coverage"] < row["interval"] else "too wide"
+
+
+def _below_threshold(board: pd.DataFrame) -> list[str]:
+    """Which models miss their configured accuracy (1 - WAPE), and which it is; the board's order."""
+    limits = board.attrs.get("thresholds", {})
+    low = [
+        f"{row['model']} ({row['accuracy']:.0%}, wanted {limits[row['model']]:.0%})"
+        for row in board[board["below_threshold"]].to_dict("records")
+        if row["model"] in limits and not math.isnan(row["accuracy"])
+    ]
+    return [f"Accuracy (1 - WAPE) below the configured min_accuracy_threshold: {', '.join(low)}."] if low else []
 
 
 def _headline(best: pd.Series, naive: pd.Series, ranked_by: str) -> str:
@@ -87,8 +123,6 @@ def _warnings(best: pd.Series) -> list[str]:
             f"Its WAPE varies a lot between origins (standard deviation {best['wape_std']:.2f}, worst "
             f"{best['wape_worst']:.2f} at {best['worst_cutoff']}): look at that window before relying on it."
         )
-    if best["below_threshold"]:
-        said.append(f"Its accuracy ({best['accuracy']:.0%}) is below its configured threshold.")
     if best["n"] and best["n_zero"] / best["n"] > 0.5:
         said.append(
             f"{best['n_zero'] / best['n']:.0%} of the scored periods had no demand: plan with totals over the horizon, "

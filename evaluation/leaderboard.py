@@ -43,9 +43,10 @@ def leaderboard(
 ) -> pd.DataFrame:
     """One row a model, best first, of equals the baseline first: COLUMNS; a measure that is undefined is NaN.
 
-    `score` is what ranked (lower is better) and `attrs["ranked_by"]` its name; `attrs["notes"]` says in plain words
-    where the rule was changed: `mape` that is nowhere defined falls to `wape`; where the zero forecast is the best on
-    WAPE, the mean of RMSSE and quantile loss, each relative to the seasonal naive, ranks instead.
+    `score` is what ranked (lower is better) and `attrs["ranked_by"]` its name, `attrs["thresholds"]` are those given;
+    `attrs["notes"]` says in plain words where the rule was changed: `mape` that is nowhere defined falls to `wape`;
+    where the zero forecast is the best on WAPE, the mean of RMSSE and quantile loss, each relative to the seasonal
+    naive, ranks instead.
 
     fleet_wape     WAPE of the fleet's total per period
     n_fell_back    rows (series x origins, of n_rows) another model made
@@ -72,7 +73,9 @@ def leaderboard(
     board["unstable"] = board["wape_std"] > unstable_over * mean_wape
     board["_learned"] = ~board["model"].isin(list(SIMPLE))
     board = board.sort_values(["score", "_learned", "model"], na_position="last", ignore_index=True)[list(COLUMNS)]
-    board.attrs = {"ranked_by": ranked_by, "asked_for": metric, "notes": notes}
+    board.attrs = {
+        "ranked_by": ranked_by, "asked_for": metric, "notes": notes, "thresholds": dict(thresholds or {}),
+    }  # fmt: skip
     return board
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ import pandas as pd
 
 from demand.panel import Panel
 from evaluation import report_charts as charts
+from evaluation import report_quality as quality
 from evaluation import report_tables as tables
+from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
 from models.base import Forecast
 
 TEMPLATES = Path(__file__).parent / "templates"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # whatever the locale
 MAX_STYLES = 1_500  # rows of the table of all styles; the rest is in outcomes.parquet
 
 
@@ -81,6 +86,7 @@ def write_report(path: Path, data: ReportData) -> None:
 
 
 def _context(data: ReportData) -> dict[str, Any]:
+    targets = data.targets if data.targets is not None and len(data.targets) else None
     counts = {name: int((data.outcomes["status"] == name).sum()) for name in ("ok", "fell_back", "rejected")}
     best: list[str] = []
     worst: list[str] = []
@@ -100,7 +106,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     }
     return {
         "run_id": data.run_id,
-        "created": data.created,
+        "created": _moment(data.created),
         "served": data.served,
         "best_model": data.best,
         "unit": data.history.unit,
@@ -108,15 +114,18 @@ def _context(data: ReportData) -> dict[str, Any]:
         "n_styles": len(data.outcomes),
         "headline": _headline(data),
         "cards": _cards(data, counts),
+        "served_table": tables.served_table(data.board, data.served, data.best),
+        "warnings": served_warnings(data.board, data.served),
         "gate": data.gate,
         "notes": list(data.board.attrs.get("notes", [])),
         "recommendations": list(data.recommendations),
         "board": tables.board_table(data.board, data.served),
         "levels": tables.levels_table(data.levels) if data.levels else None,
         "steps": tables.steps_table(data.steps) if data.steps else None,
-        "targets": tables.targets_rows(data.targets) if data.targets is not None and len(data.targets) else None,
+        "targets": tables.targets_rows(targets) if targets is not None else None,
+        "targets_summary": tables.targets_summary(targets) if targets is not None else None,
         "heaviest": tables.heaviest_table(data.outcomes),
-        "outcomes": tables.outcomes_table(data.outcomes, MAX_STYLES),
+        "outcomes": tables.outcomes_table(data.outcomes, MAX_STYLES, data.live),
         "weights": tables.weights_table(data.weights) if data.weights is not None and len(data.weights) else None,
         "best": best,
         "worst": worst,
@@ -124,8 +133,10 @@ def _context(data: ReportData) -> dict[str, Any]:
         "explorer_hidden": hidden,
         "has_live": explorer is not None,
         "quality": data.cleaning.get("quality_score"),
-        "rows": _rows_sentence(data.cleaning),
-        "cleaning": tables.facts(data.cleaning),
+        "rows": quality.rows_sentence(data.cleaning),
+        "rules": quality.findings_table(data.cleaning),
+        "columns_read": quality.mapping_table(data.cleaning),
+        "cleaning": quality.account(data.cleaning),
         "failures": data.failures,
         "timings": [(name.replace("_", " "), tables.number(seconds, 1).text) for name, seconds in data.timings.items()],
         "settings": tables.facts(data.settings),
@@ -138,6 +149,14 @@ def script_json(value: Any) -> str:
     """Strict JSON that cannot end the script element it is written into, whatever a style is called."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _moment(text: str) -> str:
+    """A time in ISO form with its zone as a reader's date; any other text as it is."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", text):
+        return text
+    at = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return f"{at.day} {MONTHS[at.month - 1]} {at:%Y, %H:%M} UTC"
 
 
 def _row(board: pd.DataFrame, model: str) -> pd.Series | None:
@@ -187,14 +206,3 @@ def _cards(data: ReportData, counts: Mapping[str, int]) -> list[dict[str, str]]:
         cards.append({"label": "Actual values inside the interval", "value": f"{row['coverage']:.0%}",
                       "detail": f"stated: {row['interval']:.0%}"})  # fmt: skip
     return cards
-
-
-def _rows_sentence(cleaning: Mapping[str, Any]) -> str:
-    """Every row of the source accounted for, when the cleaning report says it."""
-    if "rows_in" not in cleaning:
-        return ""
-    left = sum((cleaning.get("left_out") or {}).values())
-    return (
-        f"{cleaning['rows_in']:,} rows in = {cleaning.get('used', 0):,} used + {cleaning.get('merged', 0):,} merged + "
-        f"{left:,} left out."
-    )

@@ -59,15 +59,24 @@
         { x: dates.ahead, y, mode: "lines", name: escapeText(name), line: { width: 1 }, visible: "legendonly" })) : [];
       return [...interval,
         { x: dates.past, y: style.h, mode: "lines", name: "history", line: { color: colors.ink, width: 1.3 }, showlegend: full },
-        { x: dates.ahead, y: style.q, mode: "lines", name: "median", line: { color: colors.accent, width: 2 }, showlegend: full },
-        { x: dates.ahead, y: style.m, mode: "lines", name: "mean", line: { color: colors.accent, width: 1.5, dash: "dot" }, showlegend: full },
+        { x: dates.ahead, y: style.q, mode: "lines", name: "median forecast", line: { color: colors.accent, width: 2 }, showlegend: full },
+        { x: dates.ahead, y: style.m, mode: "lines", name: "mean forecast", line: { color: colors.accent, width: 1.5, dash: "dot" }, showlegend: full },
         ...members];
     };
   }
 
   function drawStyle(id, style, full) {
     const by = style.by === data.served ? "" : " (made by " + style.by + ")";
-    draw(id, styleTraces(style, data.explorer, full), layout(style.id + by));
+    draw(id, styleTraces(style, data.explorer, full), named(layout(style.id + by), "", data.unit || "quantity"));
+  }
+
+  // Axis titles; the legend moves below that of the x axis.
+  function named(shape, x, y) {
+    const title = (text) => ({ text: escapeText(text), standoff: 6 });
+    if (x) Object.assign(shape, { legend: { ...shape.legend, y: -0.28 } });
+    if (x) shape.xaxis.title = title(x);
+    shape.yaxis.title = title(y);
+    return shape;
   }
 
   function drawAll() {
@@ -75,7 +84,7 @@
       draw("fleet", (c) => [
         { x: data.fleet.past, y: data.fleet.h, mode: "lines", name: "history", line: { color: c.ink, width: 1.3 } },
         { x: data.fleet.ahead, y: data.fleet.m, mode: "lines", name: "forecast", line: { color: c.accent, width: 2 } },
-      ], layout("Total per period" + (data.unit ? " (" + data.unit + ")" : "")));
+      ], named(layout("Total per period"), "", data.unit || "quantity"));
     }
     if (data.explorer) {
       const named = new Map(data.explorer.styles.map((style) => [style.id, style]));
@@ -89,14 +98,14 @@
       const line = (c, i) => (i === 0 ? { color: c.accent, width: 2 } : { width: 1.3 });
       draw("wape-step", (c) => models.map(([name, m], i) => (
         { x: m.step, y: m.wape, mode: "lines+markers", marker: { size: 4 }, name: escapeText(name), line: line(c, i) })),
-      layout("WAPE by step ahead"));
+      named(layout("WAPE by step ahead"), "periods ahead", "WAPE"));
       const stated = models[0][1].stated;
       draw("coverage-step", (c) => [
         ...models.map(([name, m], i) => (
           { x: m.step, y: m.coverage, mode: "lines+markers", marker: { size: 4 }, name: escapeText(name), line: line(c, i) })),
         ...(stated ? [{ x: models[0][1].step, y: models[0][1].step.map(() => stated), mode: "lines", name: "stated",
           line: { color: c.soft, dash: "dash", width: 1.3 } }] : []),
-      ], layout("Share of actual values inside the interval"));
+      ], named(layout("Share of actual values inside the interval"), "periods ahead", "share"));
     }
   }
 

@@ -51,9 +51,9 @@ def test_when_the_page_is_opened_then_its_scripts_run_and_all_charts_are_drawn(r
 
 def test_when_a_column_heading_is_pressed_then_rows_are_sorted_by_number(report, tmp_path):
     script = """
-    const b = document.querySelector('#t-outcomes thead th:nth-child(6) button'); b.click(); b.click();
+    const b = document.querySelector('#t-outcomes thead th:nth-child(7) button'); b.click(); b.click();
     document.body.dataset.found = [...document.querySelectorAll('#t-outcomes tbody tr')]
-      .map((r) => r.children[5].dataset.v).join(',');"""
+      .map((r) => r.children[6].dataset.v).join(',');"""
     found = re.search(r'data-found="([^"]*)"', browse(report, tmp_path, script=script)).group(1).split(",")
     values = [float(v) for v in found if v]
     assert values == sorted(values, reverse=True)
@@ -88,6 +88,25 @@ def test_when_the_window_is_narrow_then_the_page_is_never_wider_than_it(report, 
       document.body.dataset.found = wide.map((e) => e.id || e.tagName).join(' ') || 'nothing';
     }}, 1500);"""
     assert 'data-found="nothing"' in browse(report, tmp_path, f"--window-size={width},900", script=script)
+
+
+def test_when_the_window_is_of_usual_width_then_the_models_table_shows_every_row_and_column(report, tmp_path):
+    script = """
+    const box = document.getElementById('t-board').parentElement;
+    const names = [...document.querySelectorAll('#t-board tbody th')];
+    document.body.dataset.found = [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight,
+      names.filter((e) => e.scrollWidth > e.clientWidth).length].join(' ');"""
+    assert 'data-found="0 0 0"' in browse(report, tmp_path, "--window-size=1280,900", script=script)
+
+
+def test_when_a_wide_table_is_scrolled_on_a_phone_then_its_first_column_stays(report, tmp_path):
+    script = """
+    document.body.style.width = document.documentElement.style.width = '390px';
+    const box = document.getElementById('t-board').parentElement;
+    box.scrollLeft = 300;
+    const name = document.querySelector('#t-board tbody th').getBoundingClientRect();
+    document.body.dataset.found = box.scrollLeft + ' ' + Math.round(name.left - box.getBoundingClientRect().left);"""
+    assert 'data-found="300 1"' in browse(report, tmp_path, "--window-size=390,900", script=script)
 
 
 def test_when_the_reader_prefers_dark_then_the_page_is_dark(report, tmp_path):

@@ -137,6 +137,16 @@ def test_when_accuracy_is_below_or_unknown_then_the_threshold_is_not_reached():
     assert unknown.set_index("model").loc["mean", "below_threshold"]
 
 
+def test_when_models_miss_their_thresholds_then_advice_names_each_with_what_was_wanted():
+    board = leaderboard(race(), thresholds={"xgboost": 0.05, "mean": 0.99, "zero": 0.5})
+    accuracy = board.set_index("model").loc["mean", "accuracy"]
+    said = " ".join(recommendations(board))
+    assert f"mean ({accuracy:.0%}, wanted 99%)" in said
+    assert "zero (0%, wanted 50%)" in said
+    assert "min_accuracy_threshold" in said
+    assert "xgboost (" not in said
+
+
 def test_when_one_origin_is_far_worse_then_it_is_named_and_the_model_called_unstable():
     good = [from_arrays([[10.0, 10.0]], [[10.0, 10.0]], cutoff=0, model="m")]
     bad = [from_arrays([[10.0, 10.0]], [[30.0, 30.0]], cutoff=365, model="m")]
