@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from demand.cleaning import CleaningSettings, CleanRows
 from demand.errors import CalendarError, SchemaError
 from demand.panel import ID, TARGET, TIME, Floats, Ints, Panel, Strings
 from demand.parsing import Bools
+from demand.units import UNIT_REASON
 
 AUTO = "auto"
 
@@ -60,7 +61,8 @@ def choose_frequency(days: Dates, freq: str, regular: bool) -> str:
 def to_panel(rows: CleanRows, settings: CleaningSettings, freq: str, *, regular: bool, wide: bool) -> Periods:
     """The panel of the open rows; closes rows of styles without any known quantity, and blanks nobody needs.
 
-    Rows of one style and period are summed (net of returns); a period whose rows are all blank is unknown. Past and
+    Rows of one style and period are summed (net of returns); a period whose rows are all blank, or all left out for
+    their unit, is unknown. Past and
     future columns take the mean of the rows. The result does not depend on the order of the rows. Raises CalendarError
     (see `choose_frequency`; doubled periods when same_period is "raise"; gaps when gaps is "raise") and SchemaError
     when no style has a known quantity.
@@ -88,7 +90,27 @@ def to_panel(rows: CleanRows, settings: CleaningSettings, freq: str, *, regular:
     end = int(period[known].max())
     if not rows.future:
         ledger.leave_out(ledger.open & (period > end), "blank after the last known date")
-    return _built(rows, settings, calendar, period, facts)
+    return _without_lost_units(_built(rows, settings, calendar, period, facts), rows, calendar)
+
+
+def _without_lost_units(made: Periods, rows: CleanRows, calendar: Calendar) -> Periods:
+    """The same with periods unknown whose only rows were left out for their unit: something sold, so 0 is untrue."""
+    panel, ledger = made.panel, rows.ledger
+    reasons = [at for at, reason in enumerate(ledger.reasons) if reason.startswith(UNIT_REASON)]
+    lost = np.isin(ledger.fate, reasons) & ~np.isnat(rows.days) & (rows.style >= 0)
+    if not lost.any():
+        return made
+    rejoined = panel.index_of(rows.ids)
+
+    def slots(of: Bools) -> Ints:
+        row, period = rejoined[rows.style[of]], calendar.containing(rows.days[of])
+        inside = (row >= 0) & (period >= panel.start[row]) & (period <= panel.end)
+        return np.unique(panel.indptr[row[inside]] + period[inside] - panel.start[row[inside]])
+
+    unknown = np.setdiff1d(slots(lost), slots(ledger.open))
+    y = panel.y.copy()
+    y[unknown] = np.nan
+    return replace(made, panel=replace(panel, y=y))
 
 
 def _incomplete_last(rows: CleanRows, known: Bools, calendar: Calendar) -> str:

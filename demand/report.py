@@ -127,7 +127,9 @@ class CleaningReport:
             lines.append(f"Note      the data ends inside the last period, {self.incomplete_last_period}")
         if len(self.units.get("counts", {})) > 1:
             counts = ", ".join(f"{unit or '(blank)'} {n:,}" for unit, n in self.units["counts"].items())
-            lines.append(f"Units     {counts}")
+            lost = ", ".join(f"{unit}: FACTOR" for unit in self.units.get("left_out", {}) if unit)
+            hint = f"; cleaning.unit_table={{{lost}}} would convert what was left out" if lost else ""
+            lines.append(f"Units     {counts}{hint}")
         if self.returns["rows"]:
             lines.append(
                 f"Returns   {self.returns['rows']:,} rows, {self.returns['quantity']:,.0f} {self.unit}".rstrip()

@@ -20,6 +20,7 @@ UNIT_WORDS: Mapping[str, tuple[str, ...]] = {
     "m": ("m", "mtr", "mtrs", "meter", "meters", "metre", "metres"),
     "each": ("ea", "each", "pc", "pcs", "piece", "pieces", "unit", "units"),
 }
+UNIT_REASON = "unit "  # how the reasons begin that rows are left out for
 _UNIT = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
 
 
@@ -53,7 +54,7 @@ def one_unit(
     factors = np.array([1.0 if name in own else table_of_units.get(str(name), np.nan) for name in names])
     lost = np.isnan(factors)
     for at in np.flatnonzero(lost):
-        ledger.leave_out(row_unit == at, f"unit {names[at] or '(blank)'} is not {target or '(blank)'}")
+        ledger.leave_out(row_unit == at, f"{UNIT_REASON}{names[at] or '(blank)'} is not {target or '(blank)'}")
     facts = {
         "counts": counts,
         "target": target,

@@ -78,7 +78,12 @@ def test_when_no_unit_has_half_of_the_rows_then_blank_ones_are_not_taken_for_the
     assert (found.panel.unit, found.panel.y.sum()) == ("yds", 10.0)
     assert found.report.left_out == {"unit (blank) is not yds": 3, "unit kg is not yds": 3}
     asked = ingested(tmp_path, content, cleaning={"target_unit": "yds"})
-    assert asked.panel.y.sum() == 10.0 + 27.0
+    assert np.nansum(asked.panel.y) == 10.0 + 27.0
+    # Something sold in the other unit: how much is unknown, and 0 would be untrue.
+    assert np.isnan(asked.panel.y[4:7]).all()
+    assert any(
+        "cleaning.unit_table={kg: FACTOR}" in line for line in " ".join(asked.report.summary_lines()).split("\n")
+    )
     assert asked.report.units["blank_taken_as_target"] == 3
 
 
