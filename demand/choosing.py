@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from demand.columns import ALIASES
-from demand.errors import SchemaError
+from demand.dates import DATE_FORMATS, read_dates
+from demand.errors import SHOWN, SchemaError
 from demand.exports import Export, normalised, recognise_export
 from demand.layouts import Table, period_columns
-from demand.parsing import as_text
+from demand.parsing import as_text, distinct, is_text
 
 TAKEN = "taken before"
 
@@ -125,6 +126,35 @@ def _looks_like_sales(table: Table, export: Export | None, named: Collection[str
     dated = [name for name in table.columns.column_names if name[:1].isdigit()]
     days, _ = period_columns(dated, None)
     return bool(found & set(ALIASES["style"])) and not np.isnat(days).all()
+
+
+def date_note(raw: Raw, header: str, date_format: str) -> tuple[str, ...]:
+    """One note when files were read day first (or month first) only because others beside them can be read no other
+    way; none when every file tells it by itself, or none does."""
+    other = date_format.replace("%m", "\0").replace("%d", "%m").replace("\0", "%d")
+    if other == date_format or not {date_format, other} <= set(DATE_FORMATS):
+        return ()
+    deciding, following = [], []
+    for table, file in zip(raw.tables, raw.origins, strict=True):
+        if header not in table.columns.column_names or not is_text(table.columns.column(header)):
+            continue
+        _, texts = distinct(table.columns.column(header))
+        chosen, swapped = read_dates(texts, date_format), read_dates(texts, other)
+        read = ~np.isnat(chosen)
+        if np.isnat(swapped[read]).any():
+            deciding.append(file.name)
+        elif (chosen[read] != swapped[read]).any():
+            following.append(file.name)
+    if not deciding or not following:
+        return ()
+    return (
+        f"dates are read as {date_format} because of {_named(deciding)}; {_named(following)} would fit {other} as "
+        "well: columns.date_format decides",
+    )
+
+
+def _named(files: list[str]) -> str:
+    return ", ".join(files[:SHOWN]) + (f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else "")
 
 
 def joined(tables: tuple[Table, ...]) -> Table:

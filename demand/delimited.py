@@ -86,7 +86,8 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
     header = records[at]
     limits.check("columns", len(header), name)
     titles = [" ".join(cell.strip() for cell in record if cell.strip()) for record in records[:at]]
-    body = memoryview(data)[len("".join(lines[: ends[at]]).encode("utf-8")) :]
+    start = len("".join(lines[: ends[at]]).encode("utf-8"))
+    body = memoryview(data)[start:]
     if not bytes(body[:_SAMPLE_BYTES]).strip() and not bytes(body).strip():
         raise SchemaError("the file has a header and no rows", file=name, header=header)
     wrong: list[tuple[int, int]] = []
@@ -132,13 +133,31 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
         )
     table = tidy(name, header, raw.columns, titles)
     if wrong:
-        shown = ", ".join(str(number) for number, _ in wrong[:SHOWN])
+        told = _places(data, start, ends[at], [number for number, _ in wrong])
         table = replace(
             table,
             left_out={"wrong number of fields": len(wrong), **table.left_out},
-            notes=(*table.notes, f"rows with another number of fields than the header: {shown}"),
+            notes=(*table.notes, f"{told} of another number of fields than the header"),
         )
     return table
+
+
+def _places(data: bytes, start: int, header_lines: int, numbers: Sequence[int]) -> str:
+    """Records by their numbers below the header, which ends before `start`, as a text: "1 row (line 31)".
+
+    Records are lines of the file unless there are blank lines, which are no records, or quotes, which may hide line
+    ends: then they are called what they are.
+    """
+    end = len(data)
+    while data[end - 1 : end] in (b"\n", b"\r"):
+        end -= 1
+    hidden = (b'"', b"\n\n", b"\n\r", b"\r\r")
+    lines = data[start : start + 1] not in (b"\n", b"\r") and all(data.find(mark, start, end) < 0 for mark in hidden)
+    what, below = ("line", "") if lines else ("row", " below the header")
+    shown = ", ".join(str(number + (header_lines if lines else 0)) for number in numbers[:SHOWN])
+    several = "s" if len(numbers) > 1 else ""
+    more = ", .." if len(numbers) > SHOWN else ""
+    return f"{len(numbers):,} row{several} ({what}{several} {shown}{more}{below})"
 
 
 def _first_lines(data: bytes, name: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from demand.calendar import Calendar
-from demand.choosing import joined
+from demand.choosing import Raw, date_note, joined
 from demand.cleaning import CleaningSettings, CleanRows, static_table
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
@@ -99,7 +99,14 @@ def read(
     """All rows of a source, read and cleaned (see `reading_of` for the key), and sha256 -> stamp of the files used."""
     raw = read_source(source, named=columns.named)
     taken = {file.sha256: raw.stamps[file.sha256] for file in raw.origins}
-    return reading_of(joined(raw.tables), raw, source, columns, cleaning, key), taken
+    reading = reading_of(joined(raw.tables), raw, source, columns, cleaning, key)
+    return replace(reading, notes=(*reading.notes, *_date_note(raw, reading, columns))), taken
+
+
+def _date_note(raw: Raw, reading: Reading, columns: ColumnSettings) -> tuple[str, ...]:
+    found = reading.rows.facts["date"]["format"]
+    settled = columns.date_format is not None or (raw.export is not None and raw.export.date_format == found)
+    return () if settled or reading.wide or len(raw.tables) < 2 else date_note(raw, reading.headers["date"], found)
 
 
 def judged(

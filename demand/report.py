@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from demand.choosing import TAKEN
 from demand.errors import SHOWN
 
 WIDTH = 80
@@ -115,6 +116,7 @@ class CleaningReport:
             f"{sum(self.left_out.values()):,} left out",
             *self._appended_lines(),
             *(f"  left out {count:,}: {reason}" for reason, count in list(self.left_out.items())[:SHOWN]),
+            *self._unused_lines(),
             *self.far_lines(),
             "Columns   " + "; ".join(f"{role} = {column}" for role, column in self.mapping.items()),
             f"Dates     {self.date['format']}, {self.date['parse_rate']:.2%} read; "
@@ -162,6 +164,15 @@ class CleaningReport:
             f"would {'leave them out' if done == 'kept' else 'keep them'})"
         )
         return _wrapped([line])
+
+    def _unused_lines(self) -> list[str]:
+        """The files beside the sales that could not be used; those of an earlier reading are not new."""
+        unused = [(file["name"], file["cause"]) for file in self.files if file["cause"] not in ("", TAKEN)]
+        if not unused:
+            return []
+        shown = "; ".join(f"{name} ({cause})" for name, cause in unused[:SHOWN])
+        more = "; .." if len(unused) > SHOWN else ""
+        return [f"Left out  {len(unused):,} file{'s' if len(unused) > 1 else ''}: {shown}{more}"]
 
     def _appended_lines(self) -> list[str]:
         new = self.appended

@@ -143,6 +143,28 @@ def test_when_a_row_has_too_many_fields_then_only_it_is_left_out(tmp_path: Path)
     assert found.panel.y.sum() == TOTAL
 
 
+@pytest.mark.parametrize(
+    ("before", "wrong", "said"),
+    [
+        (HEADER + ROWS, 1, "1 row (line 58)"),
+        ("Sales\n" + HEADER + ROWS, 2, "2 rows (lines 59, 60)"),
+        ((HEADER + ROWS).replace("\n", "\r\n"), 1, "1 row (line 58)"),
+        (HEADER + "\n" + ROWS, 1, "1 row (row 57 below the header)"),
+        (
+            "Order Date,Style,Qty,Note\n" + ROWS.replace("\n", ",\n") + '2024-01-05,A,1,"C\nD"\n',
+            1,
+            "1 row (row 58 below the header)",
+        ),
+        (HEADER + ROWS * 4, 7, "7 rows (lines 226, 227, 228, 229, 230, ..)"),
+    ],
+)
+def test_when_a_row_has_too_many_fields_then_the_note_says_where_it_is(
+    tmp_path: Path, before: str, wrong: int, said: str
+) -> None:
+    found = ingested(tmp_path, before + "2024-01-05,A,1,9,9\n" * wrong)
+    assert f"{said} of another number of fields than the header" in found.report.layout
+
+
 def test_when_a_row_is_dated_decades_ahead_then_it_does_not_stretch_every_series(tmp_path: Path) -> None:
     rows = "".join(f"2024-{m:02d}-{d:02d},A,1\n" for m in range(1, 7) for d in range(1, 21))
     found = ingested(tmp_path, HEADER + rows + "2050-01-01,A,1\n")

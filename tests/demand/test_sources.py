@@ -175,6 +175,28 @@ def test_when_sales_come_in_several_files_then_they_are_joined_and_overlaps_coun
     assert again.report.data_hash != found.report.data_hash
 
 
+def test_when_a_file_beside_the_sales_cannot_be_read_then_the_summary_names_it(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(HEADER + ROWS)
+    assert not any("Left out" in line for line in from_path(tmp_path).report.summary_lines())
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "photo.csv").write_bytes(bytes(range(32)) * 9)
+    told = " ".join(" ".join(from_path(tmp_path).report.summary_lines()).split())
+    assert "Left out 2 files: empty.csv (the file is empty" in told
+    assert "photo.csv (the file holds NUL bytes" in told
+
+
+def test_when_one_file_decides_how_the_dates_of_another_are_read_then_a_note_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEADER + "01-02-24,A,1\n03-04-24,A,2\n")
+    (tmp_path / "b.csv").write_text(HEADER + "13-02-24,A,3\n14-02-24,A,4\n")
+    found = from_path(tmp_path)
+    assert found.report.date["format"] == "%d-%m-%y"
+    (note,) = [note for note in found.report.notes if "dates are read as" in note]
+    assert note.startswith("dates are read as %d-%m-%y because of b.csv; a.csv would fit %m-%d-%y as well")
+    assert from_path(tmp_path, {"date_format": "%d-%m-%y"}).report.notes == ()
+    (tmp_path / "a.csv").write_text(HEADER + "15-02-24,A,1\n03-04-24,A,2\n")
+    assert from_path(tmp_path).report.notes == ()
+
+
 def test_when_two_files_call_their_columns_differently_then_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text(HEADER + ROWS)
     (tmp_path / "2.csv").write_text("Date,SKU,Units\n" + ROWS)
