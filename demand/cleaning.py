@@ -16,10 +16,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from demand.calendar import Dates
-from demand.columns import ColumnSettings, Mapped
+from demand.columns import ColumnSettings, Mapped, shown_values
 from demand.dates import ParsedDates, parse_dates
 from demand.duplicates import Duplicates, find_duplicates
-from demand.errors import SHOWN, DataError, SchemaError, SettingsError
+from demand.errors import SHOWN, CalendarError, DataError, SchemaError, SettingsError
 from demand.far_dates import FarDates, isolated
 from demand.layouts import PERIOD, Table
 from demand.ledger import Ledger
@@ -154,7 +154,10 @@ def clean_rows(
         "words": int(dates.words.sum()),
         "unreadable": int(dates.unread.sum()),
     }
-    facts["words_in_numbers"] = dict(list(numbers.words.items())[:SHOWN])
+    words = list(numbers.words.items())[:SHOWN]
+    facts["words_in_numbers"] = dict(
+        zip(shown_values(dict(words), mapped.quantity), dict(words).values(), strict=False)
+    )
     cell = np.where(numbers.blank, 1, np.where(numbers.unreadable, 2, 0)).astype(np.int8)
     facts["missing"] = missing_cells(cell)
     _date_window(dates.days, ledger, settings)
@@ -202,7 +205,14 @@ def missing_cells(cell: Cells) -> dict[str, int]:
 def _dates(column: pa.ChunkedArray, mapped: Mapped, columns: ColumnSettings, preferred: str | None) -> ParsedDates:
     if mapped.date == PERIOD:  # the headings were read once already
         return parse_dates(column, "headings", None)
-    return parse_dates(column, mapped.date, columns.date_format, preferred)
+    try:
+        return parse_dates(column, mapped.date, columns.date_format, preferred)
+    except CalendarError as error:
+        for fact in ("first", "with_zone", "without"):
+            if fact in error.facts:
+                cells = error.facts[fact]
+                error.facts[fact] = shown_values([cells] if isinstance(cells, str) else cells, mapped.date)
+        raise
 
 
 def style_ids(columns: list[pa.ChunkedArray], names: tuple[str, ...]) -> tuple[Strings, Ints]:
@@ -219,7 +229,9 @@ def style_ids(columns: list[pa.ChunkedArray], names: tuple[str, ...]) -> tuple[S
         clean = [re.sub(r"^(\d+)\.0+$", r"\1", text) for text in texts.to_pylist()]
         odd = [text for text in clean if re.search(r"[\x00-\x1f\x7f]", text)]
         if odd:
-            raise SchemaError("style ids hold control characters", column=name, count=len(odd), first=odd)
+            raise SchemaError(
+                "style ids hold control characters", column=name, count=len(odd), first=shown_values(odd, name)
+            )
         parts, place = np.unique(np.array(clean or [""], dtype=str), return_inverse=True)
         part_of_row = place[codes]
         blank |= parts[part_of_row] == ""
@@ -275,7 +287,7 @@ def _refuse_mostly_words(numbers: Numbers, name: str) -> None:
             column=name,
             unreadable=wrong,
             filled=filled,
-            first=list(numbers.words),
+            first=shown_values(numbers.words, name),
             hint="Name another column with columns.quantity, or the decimal sign with columns.decimal",
         )
 
@@ -295,7 +307,7 @@ def _amount_mismatches(
 def _carried(column: pa.ChunkedArray, name: str, columns: ColumnSettings) -> Floats:
     numbers = parse_numbers(column, columns.decimal)
     if 2 * int(numbers.unreadable.sum()) > len(numbers.blank):
-        raise SchemaError("a carried column is not numeric", column=name, first=list(numbers.words))
+        raise SchemaError("a carried column is not numeric", column=name, first=shown_values(numbers.words, name))
     return numbers.values
 
 

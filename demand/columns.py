@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass as plain_dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from demand.dates import DATE_FORMATS, read_dates
 from demand.errors import SchemaError, SettingsError
 from demand.exports import Export, normalised
+from demand.headers import are_headers, nearest_aliases, said_of, shown_cell
 from demand.layouts import CELL, PERIOD, Table
 from demand.panel import ID, TARGET, TIME
 from demand.parsing import as_text, is_text, read_numbers
@@ -77,6 +78,8 @@ PERSONAL = frozenset(
         *("1stinvoice", "firstinvoice", "sellingco", "supplier"),
     ]
 )
+
+_KNOWN = PERSONAL.union(*ALIASES.values())
 
 Why = Literal["setting", "regular", "export", "alias", "layout"]
 _SAMPLE = 1_000
@@ -175,8 +178,8 @@ def map_columns(table: Table, settings: ColumnSettings, export: Export | None) -
         if role == "style":
             continue
         if given is not None:
-            found[role], why[role] = named_column(given, names, f"columns.{role}"), "setting"
-    style = tuple(named_column(name, names, "columns.style") for name in settings.style_columns)
+            found[role], why[role] = named_column(given, table, f"columns.{role}"), "setting"
+    style = tuple(named_column(name, table, "columns.style") for name in settings.style_columns)
     if style:
         found["style"], why["style"] = style[0], "setting"
     by_name = {normalised(name): name for name in reversed(names)}
@@ -204,11 +207,11 @@ def map_columns(table: Table, settings: ColumnSettings, export: Export | None) -
             taken.add(fitting[0])
         elif role in REQUIRED:
             raise _not_found(table, role, hits)
-    carried = _carried(names, settings)
+    carried = _carried(table, settings)
     if "in_stock" in found and found["in_stock"] in carried:
         del found["in_stock"]
     optional = {role: name for role, name in found.items() if role not in REQUIRED}
-    keep = tuple(named_column(name, names, "columns.keep") for name in settings.keep)
+    keep = tuple(named_column(name, table, "columns.keep") for name in settings.keep)
     used = {found["date"], found["style"], *style, found["quantity"], *carried, *keep}
     used |= {name for role, name in optional.items() if role != "document"}
     return Mapped(
@@ -218,17 +221,18 @@ def map_columns(table: Table, settings: ColumnSettings, export: Export | None) -
         optional=optional,
         why=why,
         regular=regular and not style and found["quantity"] == TARGET and found["date"] == TIME,
-        past=tuple(named_column(name, names, "columns.past") for name in settings.past),
-        future=tuple(named_column(name, names, "columns.future") for name in settings.future),
-        static=tuple(named_column(name, names, "columns.static") for name in settings.static),
+        past=tuple(named_column(name, table, "columns.past") for name in settings.past),
+        future=tuple(named_column(name, table, "columns.future") for name in settings.future),
+        static=tuple(named_column(name, table, "columns.static") for name in settings.static),
         keep=keep,
         personal=tuple(name for name in names if normalised(name) in PERSONAL and name not in used),
         notes=tuple(notes),
     )
 
 
-def named_column(given: str, names: list[str], key: str) -> str:
+def named_column(given: str, table: Table, key: str) -> str:
     """The header of the table that a setting means: equal, or equal but for case, blanks and punctuation."""
+    names: list[str] = table.columns.column_names
     if given in names:
         return given
     alike = [name for name in names if normalised(name) == normalised(given)]
@@ -238,14 +242,19 @@ def named_column(given: str, names: list[str], key: str) -> str:
         "the table has no such column",
         key=key,
         found=given,
-        columns=", ".join(names) if len(names) <= 30 else names,
-        nearest=nearest_name(given, names),
+        columns=said_of(names, table.columns, _KNOWN),
+        nearest=nearest_name(given, names) if are_headers(names, table.columns, _KNOWN) else None,
     )
 
 
-def _carried(names: list[str], settings: ColumnSettings) -> set[str]:
+def shown_values(values: Iterable[str], name: str) -> list[str]:
+    """The cells of a column for a message: none of a column that names people, *** for what may be one's address."""
+    return [] if normalised(name) in PERSONAL else [shown_cell(value) for value in values]
+
+
+def _carried(table: Table, settings: ColumnSettings) -> set[str]:
     carried = [
-        named_column(name, names, f"columns.{group}")
+        named_column(name, table, f"columns.{group}")
         for group in ("past", "future", "static")
         for name in getattr(settings, group)
     ]
@@ -258,11 +267,14 @@ def _not_found(table: Table, role: str, hits: list[str]) -> SchemaError:
     names = table.columns.column_names
     facts: dict[str, object] = {
         "looked_for": ", ".join(ALIASES[role]),
-        "columns": ", ".join(names) if len(names) <= 30 else names,
+        "columns": said_of(names, table.columns, _KNOWN),
     }
+    nearest = nearest_aliases(names, ALIASES[role])
+    if nearest and not hits:
+        facts["nearest"] = nearest
     if hits:
         facts["values_do_not_fit"] = hits
-    hint = f"Name it with columns.{role}=..."
+    hint = f"Name it with columns.{role}=..., or give the file a first line that names the columns"
     if role == "quantity":
         hint += "; a price or an amount is not a quantity"
     return SchemaError(f"no {role} column was found", hint=hint, **facts)

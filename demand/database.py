@@ -84,7 +84,7 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
             hint="Check source.path and source.table or source.query",
         ) from None  # fmt: skip
     if not total:
-        raise SchemaError("the query returned no rows", source=shown, columns=header)
+        raise SchemaError("the query returned no rows", source=shown, columns=header, hint="Check its conditions")
     columns = [
         pa.chunked_array([pa.array([row[i] for row in batch], pa.string()) for batch in batches])
         for i in range(len(header))

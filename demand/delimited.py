@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from demand.errors import SHOWN, SchemaError
-from demand.layouts import Table, find_header, tidy
+from demand.layouts import NO_ROWS, Table, find_header, tidy
 
 _SAMPLE_BYTES = 1 << 16
 SAMPLE_RECORDS = 40
@@ -89,7 +89,7 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
     start = len("".join(lines[: ends[at]]).encode("utf-8"))
     body = memoryview(data)[start:]
     if not bytes(body[:_SAMPLE_BYTES]).strip() and not bytes(body).strip():
-        raise SchemaError("the file has a header and no rows", file=name, header=header)
+        raise SchemaError("the file has a header and no rows", file=name, columns=len(header), hint=NO_ROWS)
     wrong: list[tuple[int, int]] = []
     broken: list[int] = []
     n_good_or_bad = 0

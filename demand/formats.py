@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from demand.delimited import SAMPLE_RECORDS, Limits, as_utf8, not_utf8, read_csv
 from demand.errors import SchemaError, StorageError
-from demand.layouts import Table, find_header, tidy
+from demand.layouts import NO_ROWS, Table, find_header, tidy
 from demand.parsing import is_text
 from demand.settings import nearest_name
 
@@ -154,7 +154,7 @@ def _from_records(name: str, rows: list[list[str]]) -> Table:
     at = find_header(rows[:SAMPLE_RECORDS], name)
     header, body = rows[at], rows[at + 1 :]
     if not body:
-        raise SchemaError("the file has a header and no rows", file=name, header=header)
+        raise SchemaError("the file has a header and no rows", file=name, columns=len(header), hint=NO_ROWS)
     titles = [" ".join(cell for cell in row if cell) for row in rows[:at]]
     columns = [pa.chunked_array([pa.array([row[i] for row in body], pa.string())]) for i in range(len(header))]
     return tidy(name, header, columns, titles)
@@ -213,5 +213,5 @@ def _read_parquet(data: bytes, name: str, limits: Limits) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise SchemaError("the Parquet file is damaged", file=name, cause=str(error)) from None
     if not table.num_rows:
-        raise SchemaError("the file has a header and no rows", file=name, header=table.column_names)
+        raise SchemaError("the file has a header and no rows", file=name, columns=len(table.column_names), hint=NO_ROWS)
     return tidy(name, table.column_names, table.columns)

@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 from demand.calendar import Dates
 from demand.dates import DATE_FORMATS, read_dates
 from demand.errors import SchemaError
+from demand.headers import shown_cell
 from demand.parsing import Bools, distinct, is_text
 
 WIDE_FROM = 3  # so many columns that are dates make a table wide
 CELL, PERIOD = "(cell)", "(column heading)"  # the two columns a wide table becomes; no export has such headers
+NO_ROWS = "Export it again with its rows, or name another file as source.path"
 _WEEK = re.compile(r"^(?:week|wk|w)[ ._-]?0?(\d{1,2})$", re.I)
 
 
@@ -61,7 +63,7 @@ def find_header(records: Sequence[Sequence[str]], name: str) -> int:
         words = [row for row in range(at) if filled[row] > 1 and not _has_number(records[row])]
         return words[-1] if words and _has_number(records[at]) else at
     raise SchemaError(
-        "no header line was found", file=name, first=[list(records[0])], hint="The first line must name the columns"
+        "no header line was found", file=name, cells=len(records[0]), hint="The first line must name the columns"
     )
 
 
@@ -89,7 +91,7 @@ def tidy(name: str, header: Sequence[str], columns: list[pa.ChunkedArray], title
                 raise SchemaError(
                     "two columns have the same header and different content",
                     file=name,
-                    header=title,
+                    header=shown_cell(title),
                     places=[i + 1 for i, other in enumerate(names) if other == title],
                 )
             repeated += 1

@@ -100,6 +100,63 @@ def test_when_a_setting_cannot_be_met_then_the_error_names_it(
     assert said in str(caught.value)
 
 
+PEOPLE = [f"P{i} Smith <p{i}@acme.com>" for i in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("".join(f"{who},2024-01-0{i + 1},{i}\n" for i, who in enumerate(PEOPLE)), {}),
+        ("".join(f"{who},2024-01-0{i + 1},{i}\n" for i, who in enumerate(PEOPLE)), {"date": "Joe"}),
+        ("".join(f"P{i} Smith:x:0:0:acme.com\n" for i in range(9)), {}),
+        ("".join(f"P{i} Smith:x:0:0:acme.com\n" for i in range(9)), {"quantity": "Smith"}),
+        ("".join(f"P{i} Smith,acme.com\n" for i in range(9)), {}),
+        (f"{PEOPLE[0]}\n", {}),
+        *(
+            (
+                "Order Date,Style,Qty,Customer\n"
+                + "".join(f"2024-01-0{i + 1},A,{i},{who}\n" for i, who in enumerate(PEOPLE)),
+                {role: "Customer"},
+            )
+            for role in ("quantity", "date", "past")
+        ),
+        *(
+            (
+                "Order Date,Style,Qty,Who\n"
+                + "".join(f"2024-01-0{i + 1},A,{i},{who}\n" for i, who in enumerate(PEOPLE)),
+                {role: "Who"},
+            )
+            for role in ("quantity", "date")
+        ),
+    ],
+)
+def test_when_cells_may_be_people_then_no_error_shows_them(
+    tmp_path: Path, content: str, columns: dict[str, Any]
+) -> None:
+    if "past" in columns:
+        columns = {"past": ("Customer",)}
+    with pytest.raises(DemandError) as caught:
+        ingested(tmp_path, content, columns=columns)
+    assert "Smith" not in str(caught.value).replace("found='Smith'", "")
+    assert "acme" not in str(caught.value)
+
+
+def test_when_headers_are_unknown_words_above_numbers_then_they_are_shown(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError) as caught:
+        ingested(tmp_path, "Tag,Artikel,Menge\n" + ROWS)
+    assert caught.value.facts["columns"] == "Tag, Artikel, Menge"
+    with pytest.raises(SchemaError) as caught:
+        ingested(tmp_path, ROWS)
+    assert "3; none is a known header" in caught.value.facts["columns"]
+
+
+def test_when_a_quantity_is_a_word_of_a_personal_column_then_the_report_holds_none(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-{d:02d},A,{d}\n" for d in range(1, 20)) + "2024-01-20,A,Joe Smith\n"
+    report = ingested(tmp_path, "Order Date,Style,Customer\n" + rows, columns={"quantity": "Customer"}).report
+    assert report.words_in_numbers == {}
+    assert report.missing["unreadable"] == 1
+
+
 def test_when_a_gzip_bomb_is_unpacked_then_it_stops_at_the_limit(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="unpacked file is too large"):
         ingested(tmp_path, gzip.compress(b"0" * 20_000_000), max_bytes=1_000_000)
