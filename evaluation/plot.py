@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_MODELS = 14  # rows of a bar chart that can still be read
+NO_IMPORTANCE = "No feature importances: no live fit states any\n(fits are not kept in a backtest)"
 INK, MUTED, ACCENT, SECOND = "#1f2933", "#8a94a3", "#2f6fb0", "#d98a2b"
 
 
@@ -30,9 +31,9 @@ def plot_backtest(
 ) -> str:
     """Writes the PNG and returns ""; without matplotlib writes nothing and returns why it was skipped.
 
-    Top left: WAPE and, where it is defined, MAPE by model. Top right: the best model against the actual fleet total.
-    Bottom left: RMSE and MAE (unit sold) with R2. Bottom right: the ten largest `importance` shares, or a line that
-    says that there are none.
+    Top left: WAPE and, where it is defined, MAPE by model. Top right: the best model against the actual fleet total,
+    the newest windows. Bottom left: RMSE and MAE (unit sold) with R2. Bottom right: the ten largest `importance`
+    shares, or a line that says why there are none.
     """
     if find_spec("matplotlib") is None:
         return "skipped: plotting needs matplotlib, which is not installed"
@@ -72,7 +73,15 @@ def _errors(axis: Axes, board: pd.DataFrame, best: str) -> None:
     _dress(axis, "Error by model (fraction, lower is better)")
 
 
-def _against_actuals(axis: Axes, results: Sequence[FoldResult], best: str, unit: str) -> None:
+def newest_windows(results: Sequence[FoldResult]) -> list[FoldResult]:
+    """The newest window and those that begin at most two horizons before it, oldest first: more cannot be read."""
+    ordered = sorted(results, key=lambda r: r.fold.cutoff)
+    newest = ordered[-1].fold
+    return [r for r in ordered if r.fold.cutoff >= newest.cutoff - 2 * newest.horizon]
+
+
+def _against_actuals(axis: Axes, all_results: Sequence[FoldResult], best: str, unit: str) -> None:
+    results = newest_windows(all_results)
     dates, predicted, actual = fleet_totals(results)
     start = 0
     for k, result in enumerate(results):
@@ -83,7 +92,9 @@ def _against_actuals(axis: Axes, results: Sequence[FoldResult], best: str, unit:
     axis.legend(fontsize=8)
     axis.tick_params(axis="x", rotation=30)
     axis.set_ylim(bottom=min(0.0, float(np.nanmin(actual, initial=0.0))))
-    _dress(axis, f"Fleet total per period: {best} against actuals" + (f" ({unit})" if unit else ""), grid="y")
+    shown = "" if len(results) == len(all_results) else f"\n(the newest {len(results)} of {len(all_results)} windows)"
+    _dress(axis, f"Fleet total per period: {best} against actuals{shown}", grid="y")
+    axis.set_ylabel(unit or "unit sold")
 
 
 def _sizes(axis: Axes, board: pd.DataFrame, unit: str) -> None:
@@ -102,9 +113,7 @@ def _sizes(axis: Axes, board: pd.DataFrame, unit: str) -> None:
 def _importance(axis: Axes, importance: Mapping[str, float]) -> None:
     top = sorted(importance.items(), key=lambda item: item[1], reverse=True)[:10][::-1]
     if not top:
-        axis.text(
-            0.5, 0.5, "No feature importances: no model of this run has any", ha="center", va="center", color=MUTED
-        )
+        axis.text(0.5, 0.5, NO_IMPORTANCE, ha="center", va="center", color=MUTED)
         axis.set_axis_off()
         axis.set_title("Feature importance", loc="left", fontsize=11, color=INK)
         return

@@ -55,9 +55,9 @@ def quantity(value: Any, *, sign: bool = False) -> Cell:
 
 
 def percent(value: Any) -> Cell:
-    """A signed fraction as percent, sorted by the fraction; a dash for anything undefined."""
+    """A signed fraction in percent, for a column that says so; sorted by the fraction; a dash if undefined."""
     cell = number(value, 3, sign=True)
-    return replace(cell, text=number(100 * float(value), 1, sign=True).text + " %") if cell.sort else cell
+    return replace(cell, text=number(100 * float(value), 1, sign=True).text) if cell.sort else cell
 
 
 def words(value: Any, look: str = "") -> Cell:

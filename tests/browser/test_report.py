@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from evaluation.report import write_report
@@ -37,7 +39,9 @@ def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     rng = np.random.default_rng(5)
     series = {f"S{i:02d}": rng.poisson(4 + i, 120).astype(float) for i in range(12)}
-    write_report(path, report_data(panel_of(series | {HOSTILE: np.arange(120.0)})))
+    data = report_data(panel_of(series | {HOSTILE: np.arange(120.0)}))
+    long = data.board.iloc[[0]].assign(model="exponential_smoothing", bias_rel=-1.0, beats_baseline=True)
+    write_report(path, replace(data, board=pd.concat([data.board, long], ignore_index=True)))
     return path
 
 

@@ -43,3 +43,23 @@ def test_when_nothing_can_be_measured_then_the_plot_is_still_written(tmp_path, a
         board.loc[1:, "score"] = 1.0  # nothing ranks; the plot needs a model to draw
     plot.plot_backtest(tmp_path / "backtest.png", board, results)
     size_of(tmp_path / "backtest.png")
+
+
+def test_when_there_are_many_windows_then_the_newest_and_those_two_horizons_back_are_drawn():
+    results = race(n=6, horizon=7, step=7)["mean"]
+    cutoffs = sorted(r.fold.cutoff for r in results)
+    assert [r.fold.cutoff for r in plot.newest_windows(results[::-1])] == cutoffs[-3:]
+    assert plot.newest_windows(results[:1]) == results[:1]
+
+
+@pytest.mark.slow
+def test_when_a_backtest_kept_no_fit_then_the_importance_panel_says_so_and_the_axis_has_a_unit():
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    importance, totals = figure.subplots(1, 2)
+    plot._importance(importance, {})
+    assert "not kept in a backtest" in importance.texts[0].get_text()
+    plot._against_actuals(totals, race(n=6, horizon=7, step=7)["mean"], "mean", "yds")
+    assert totals.get_ylabel() == "yds"
+    assert "newest 3 of 6 windows" in totals.get_title(loc="left")

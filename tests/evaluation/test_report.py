@@ -186,7 +186,7 @@ def test_when_bias_is_shown_then_it_is_the_same_percent_of_demand_in_every_table
     scored = data.outcomes.dropna(subset=["wape"])
     assert [float(rows[name].sort) for name in scored["unique_id"]] == pytest.approx(scored["bias_rel"].tolist())
     assert rows["GONE-1"].text == tables.NONE
-    assert tables.percent(-0.0342).text == "−3.4 %"
+    assert tables.percent(-0.0342).text == "−3.4"
 
 
 def test_when_targets_are_shown_then_one_row_a_model_says_met_or_missed_and_the_rest_is_folded_away(tmp_path):
