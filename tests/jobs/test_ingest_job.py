@@ -87,7 +87,7 @@ def test_when_the_kept_rows_are_the_source_then_other_jobs_read_them(
     assert exit_code("train", train, [*told, "validate=true", "source.append=true"]) == REFUSED
     assert exit_code("train", train, [f"source.path={storage / 'panel'}", "validate=true"]) == REFUSED
     assert "folder rows beside it" in " ".join(capsys.readouterr().err.split())
-    assert exit_code("forecast", forecast, told) == FAILED  # nothing was released yet
+    assert exit_code("forecast", forecast, told) == REFUSED  # nothing was released yet
 
 
 def test_when_a_rule_at_level_error_fails_then_nothing_is_added(tmp_path: Path, source: Path) -> None:
