@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from demand.errors import SHOWN, SchemaError
-from demand.layouts import NO_ROWS, Table, find_header, tidy
+from demand.layouts import NO_ROWS, Table, find_header, has_number, tidy
 
 _SAMPLE_BYTES = 1 << 16
 SAMPLE_RECORDS = 40
@@ -154,16 +154,22 @@ def _first_lines(data: bytes, name: str) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The separator under which most of the first lines have the same number of fields, more than one."""
-    best, best_score = ",", 0.0
+    """The separator under which most of the first lines have the same number of fields, more than one.
+
+    It is in the header as well: what comes first under a decimal sign taken for the separator is half a number.
+    """
+    best, best_score, best_width = ",", 0.0, 0
     for delimiter in _DELIMITERS:
-        widths = [len(record) for record in _records(lines, delimiter)[0] if record]
+        records = [record for record in _records(lines, delimiter)[0] if record]
+        widths = [len(record) for record in records]
         several = [width for width in widths if width > 1]
         if several:
             usual = max(set(several), key=lambda width: (several.count(width), width))
             score = several.count(usual) / len(widths)
-            if score > best_score + 0.1:
-                best, best_score = delimiter, score
+            if has_number(records[widths.index(usual)]):
+                score /= 2
+            if score > best_score + 0.1 or (score >= best_score and usual > best_width):
+                best, best_score, best_width = delimiter, score, usual
     return best
 
 

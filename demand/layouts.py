@@ -60,14 +60,15 @@ def find_header(records: Sequence[Sequence[str]], name: str) -> int:
         if count < enough or not any(re.search(r"[^\W\d_]|[$#]|\d[-/]\d", cell) for cell in records[at]):
             continue
         # a row with plain numbers is data: a narrower row of words above it was the header all along
-        words = [row for row in range(at) if filled[row] > 1 and not _has_number(records[row])]
-        return words[-1] if words and _has_number(records[at]) else at
+        words = [row for row in range(at) if filled[row] > 1 and not has_number(records[row])]
+        return words[-1] if words and has_number(records[at]) else at
     raise SchemaError(
         "no header line was found", file=name, cells=len(records[0]), hint="The first line must name the columns"
     )
 
 
-def _has_number(record: Sequence[str]) -> bool:
+def has_number(record: Sequence[str]) -> bool:
+    """Whether a cell is a plain number, as in a row of data."""
     return any(re.fullmatch(r"\s*\(?[-$]?\s*\d[\d,.]*\)?\s*", cell) for cell in record)
 
 
