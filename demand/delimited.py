@@ -18,6 +18,7 @@ from demand.layouts import NO_ROWS, Table, find_header, has_number, tidy
 _SAMPLE_BYTES = 1 << 16
 SAMPLE_RECORDS = 40
 _BLOCK = 1 << 24  # bytes parsed at once; small blocks make many small chunks, which cost later
+_QUOTE = "Close the quote in that row or the one before it; a quote inside a quoted cell is written twice"
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -129,6 +130,7 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
             rows=len(wrong),
             first=[f"row {number}: {fields} fields" for number, fields in wrong[:SHOWN]],
             delimiter=delimiter,
+            hint="Give these rows as many fields as the header; a cell that holds the delimiter is written in quotes",
         )
     table = tidy(name, header, raw.columns, titles)
     if wrong:
@@ -192,7 +194,10 @@ def _refuse_open_quote(data: bytes, raw: pa.Table, broken: list[int], name: str)
     """A quote that is never closed swallows lines: the cell then holds line ends and the quotes do not pair up."""
     if broken:
         raise SchemaError(
-            "a quoted cell runs over lines and breaks its row: a quote is not closed", file=name, row=broken[0]
+            "a quoted cell runs over lines and breaks its row: a quote is not closed",
+            file=name,
+            row=broken[0],
+            hint=_QUOTE,
         )
     if data.count(b'"') % 2 == 0:
         return
@@ -200,7 +205,7 @@ def _refuse_open_quote(data: bytes, raw: pa.Table, broken: list[int], name: str)
         found = pc.match_substring_regex(column, r"[\r\n]").to_numpy().astype(bool)
         if found.any():
             row, place = int(np.flatnonzero(found)[0]) + 1, int(title[1:]) + 1
-            raise SchemaError("a quote is not closed", file=name, row=row, column=place)
+            raise SchemaError("a quote is not closed", file=name, row=row, column=place, hint=_QUOTE)
     last = data.rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
     if last.count(b'"') % 2:
-        raise SchemaError("a quote is not closed", file=name, row=raw.num_rows, line="the last one")
+        raise SchemaError("a quote is not closed", file=name, row=raw.num_rows, line="the last one", hint=_QUOTE)

@@ -94,6 +94,7 @@ def tidy(name: str, header: Sequence[str], columns: list[pa.ChunkedArray], title
                     file=name,
                     header=shown_cell(title),
                     places=[i + 1 for i, other in enumerate(names) if other == title],
+                    hint="Rename or remove one of them in the file",
                 )
             repeated += 1
             continue
@@ -232,7 +233,10 @@ def to_long(table: Table, periods: Dates, read_as: str) -> Table:
     wide = [name for name, day in zip(names, periods, strict=True) if not np.isnat(day)]
     days = periods[~np.isnat(periods)]
     if len(np.unique(days)) < len(days):
-        raise SchemaError("two columns stand for the same period", file=table.name, headings=wide)
+        raise SchemaError(
+            "two columns stand for the same period", file=table.name, headings=wide, read_as=read_as,
+            hint="Remove one, or set source.as_of to a day of the week that the file calls This Week",
+        )  # fmt: skip
     stay = [name for name in names if name not in set(wide)]
     kinds = {table.columns.column(name).type for name in wide}
     cells = [table.columns.column(name) for name in wide]
