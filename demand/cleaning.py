@@ -16,7 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from demand.calendar import Dates
-from demand.columns import ColumnSettings, Mapped, shown_values
+from demand.columns import DECIMAL_HINT, ColumnSettings, Mapped, shown_values
 from demand.dates import ParsedDates, parse_dates
 from demand.duplicates import Duplicates, find_duplicates
 from demand.errors import SHOWN, CalendarError, DataError, SchemaError, SettingsError
@@ -25,7 +25,7 @@ from demand.layouts import PERIOD, Table
 from demand.ledger import Ledger
 from demand.outliers import OutlierSettings
 from demand.panel import ID, Floats, Gaps, Ints, Strings
-from demand.parsing import Bools, Numbers, distinct, is_text, parse_numbers
+from demand.parsing import Bools, Numbers, distinct, is_text, parse_numbers, read_numbers
 from demand.settings import STRICT, refuse_unknown
 from demand.units import one_unit
 
@@ -144,6 +144,8 @@ def clean_rows(
     ids, style = style_ids([get(name) for name in mapped.style], mapped.style)
     ledger.leave_out(style < 0, "style missing")
     numbers = parse_numbers(get(mapped.quantity), columns.decimal)
+    if columns.decimal == ".":
+        _refuse_decimal_commas(get(mapped.quantity), numbers, mapped.quantity)
     _refuse_mostly_words(numbers, mapped.quantity)
     y = numbers.values
     facts["date"] = {
@@ -274,6 +276,27 @@ def _date_window(days: Dates, ledger: Ledger, settings: CleaningSettings) -> Non
 
 
 # ---- quantities ---------------------------------------------------------------------------------------------------
+
+
+def _refuse_decimal_commas(column: pa.ChunkedArray, numbers: Numbers, name: str) -> None:
+    """`12,5` beside `1.234` means that the point separates thousands: each cell with a point would be read wrong.
+
+    A single such cell, or one beside decimals with a point, is a bad cell like others.
+    """
+    words = [word for word in numbers.words if "," in word]
+    if not words:
+        return
+    commas = [word for word, y in zip(words, read_numbers(pa.array(words), ",")[0], strict=True) if not np.isnan(y)]
+    rows = sum(numbers.words[word] for word in commas)
+    filled = int((~numbers.blank).sum())
+    if rows < max(2, 0.01 * filled):
+        return
+    pointed = pa.compute.match_substring_regex(distinct(column)[1], r"\.(\d{1,2}|\d{4,})\D*$|,\d{3}(\D|$)")
+    if not pa.compute.any(pointed).as_py():
+        raise SchemaError(
+            "the quantities have decimal commas", column=name, cells=rows, filled=filled, first=commas[:SHOWN],
+            hint=DECIMAL_HINT,
+        )  # fmt: skip
 
 
 def _refuse_mostly_words(numbers: Numbers, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
 from demand.dates import DATE_FORMATS, read_dates
-from demand.errors import SchemaError, SettingsError
+from demand.errors import SHOWN, SchemaError, SettingsError
 from demand.exports import Export, normalised
 from demand.headers import are_headers, nearest_aliases, said_of, shown_cell
 from demand.layouts import CELL, PERIOD, Table
@@ -79,6 +80,7 @@ PERSONAL = frozenset(
     ]
 )
 
+DECIMAL_HINT = "The decimal sign seems to be a comma: set columns.decimal=','"
 _KNOWN = PERSONAL.union(*ALIASES.values())
 
 Why = Literal["setting", "regular", "export", "alias", "layout"]
@@ -206,7 +208,7 @@ def map_columns(table: Table, settings: ColumnSettings, export: Export | None) -
             found[role], why[role] = fitting[0], "alias"
             taken.add(fitting[0])
         elif role in REQUIRED:
-            raise _not_found(table, role, hits)
+            raise _not_found(table, role, hits, settings)
     carried = _carried(table, settings)
     if "in_stock" in found and found["in_stock"] in carried:
         del found["in_stock"]
@@ -263,7 +265,7 @@ def _carried(table: Table, settings: ColumnSettings) -> set[str]:
     return set(carried)
 
 
-def _not_found(table: Table, role: str, hits: list[str]) -> SchemaError:
+def _not_found(table: Table, role: str, hits: list[str], settings: ColumnSettings) -> SchemaError:
     names = table.columns.column_names
     facts: dict[str, object] = {
         "looked_for": ", ".join(ALIASES[role]),
@@ -272,11 +274,20 @@ def _not_found(table: Table, role: str, hits: list[str]) -> SchemaError:
     nearest = nearest_aliases(names, ALIASES[role])
     if nearest and not hits:
         facts["nearest"] = nearest
+    if role == "date" and hits:
+        texts = _sample(table.columns.column(hits[0]))
+        raise SchemaError(
+            "the values of the date column cannot be read as dates", column=hits[0], looked_at=len(texts),
+            first=shown_values(texts.slice(0, SHOWN).to_pylist(), hits[0]), date_format=settings.date_format or "auto",
+            hint="Name their format with columns.date_format, such as '%d.%m.%Y', or another column with columns.date",
+        )  # fmt: skip
     if hits:
         facts["values_do_not_fit"] = hits
     hint = f"Name it with columns.{role}=..., or give the file a first line that names the columns"
     if role == "quantity":
         hint += "; a price or an amount is not a quantity"
+        if settings.decimal == "." and any(_fits(table, name, role, replace(settings, decimal=",")) for name in hits):
+            hint = DECIMAL_HINT
     return SchemaError(f"no {role} column was found", hint=hint, **facts)
 
 

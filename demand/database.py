@@ -75,8 +75,9 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
                 batches.append(texts)
     except (NoSuchModuleError, ImportError) as error:
         raise StorageError(
-            "the driver of this database is missing", path=shown, cause=masked(str(error), address)
-        ) from None
+            "the driver of this database is missing", path=shown, cause=masked(str(error), address),
+            hint="Install the package of this driver, or name another in source.path as dialect+driver://..",
+        ) from None  # fmt: skip
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StorageError(
@@ -95,7 +96,7 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
 def _unclear(address: str) -> SettingsError:
     return SettingsError(
         "the database address cannot be read", key="source.path", found=masked(address),
-        expected="dialect://user:password@host:port/database",
+        expected="a SQLAlchemy address",
         hint="In a user or password write @ as %40, : as %3A, / as %2F and % as %25",
     )  # fmt: skip
 

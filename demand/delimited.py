@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from demand.errors import SHOWN, SchemaError
-from demand.layouts import NO_ROWS, Table, find_header, tidy
+from demand.layouts import NO_ROWS, Table, find_header, has_number, tidy
 
 _SAMPLE_BYTES = 1 << 16
 SAMPLE_RECORDS = 40
 _BLOCK = 1 << 24  # bytes parsed at once; small blocks make many small chunks, which cost later
+_QUOTE = "Close the quote in that row or the one before it; a quote inside a quoted cell is written twice"
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -130,6 +131,7 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
             rows=len(wrong),
             first=[f"row {number}: {fields} fields" for number, fields in wrong[:SHOWN]],
             delimiter=delimiter,
+            hint="Give these rows as many fields as the header; a cell that holds the delimiter is written in quotes",
         )
     table = tidy(name, header, raw.columns, titles)
     if wrong:
@@ -173,16 +175,22 @@ def _first_lines(data: bytes, name: str) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The separator under which most of the first lines have the same number of fields, more than one."""
-    best, best_score = ",", 0.0
+    """The separator under which most of the first lines have the same number of fields, more than one.
+
+    It is in the header as well: what comes first under a decimal sign taken for the separator is half a number.
+    """
+    best, best_score, best_width = ",", 0.0, 0
     for delimiter in _DELIMITERS:
-        widths = [len(record) for record in _records(lines, delimiter)[0] if record]
+        records = [record for record in _records(lines, delimiter)[0] if record]
+        widths = [len(record) for record in records]
         several = [width for width in widths if width > 1]
         if several:
             usual = max(set(several), key=lambda width: (several.count(width), width))
             score = several.count(usual) / len(widths)
-            if score > best_score + 0.1:
-                best, best_score = delimiter, score
+            if has_number(records[widths.index(usual)]):
+                score /= 2
+            if score > best_score + 0.1 or (score >= best_score and usual > best_width):
+                best, best_score, best_width = delimiter, score, usual
     return best
 
 
@@ -205,7 +213,10 @@ def _refuse_open_quote(data: bytes, raw: pa.Table, broken: list[int], name: str)
     """A quote that is never closed swallows lines: the cell then holds line ends and the quotes do not pair up."""
     if broken:
         raise SchemaError(
-            "a quoted cell runs over lines and breaks its row: a quote is not closed", file=name, row=broken[0]
+            "a quoted cell runs over lines and breaks its row: a quote is not closed",
+            file=name,
+            row=broken[0],
+            hint=_QUOTE,
         )
     if data.count(b'"') % 2 == 0:
         return
@@ -213,7 +224,7 @@ def _refuse_open_quote(data: bytes, raw: pa.Table, broken: list[int], name: str)
         found = pc.match_substring_regex(column, r"[\r\n]").to_numpy().astype(bool)
         if found.any():
             row, place = int(np.flatnonzero(found)[0]) + 1, int(title[1:]) + 1
-            raise SchemaError("a quote is not closed", file=name, row=row, column=place)
+            raise SchemaError("a quote is not closed", file=name, row=row, column=place, hint=_QUOTE)
     last = data.rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
     if last.count(b'"') % 2:
-        raise SchemaError("a quote is not closed", file=name, row=raw.num_rows, line="the last one")
+        raise SchemaError("a quote is not closed", file=name, row=raw.num_rows, line="the last one", hint=_QUOTE)

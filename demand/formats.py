@@ -18,6 +18,7 @@ from demand.layouts import NO_ROWS, Table, find_header, tidy
 from demand.parsing import is_text
 from demand.settings import nearest_name
 
+_RECORDS = "Write one object a row, with the same keys in each"
 FileFormat = Literal["csv", "excel", "json", "parquet"]
 
 
@@ -51,7 +52,7 @@ def recognise(data: bytes, name: str) -> FileFormat:
     """The format of a file, by its first bytes. Raises SchemaError for what is not a table."""
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start and not data.strip():
-        raise SchemaError("the file is empty", file=name, bytes=len(data))
+        raise SchemaError("the file is empty", file=name, bytes=len(data), hint=NO_ROWS)
     if data.startswith(b"PAR1"):
         return "parquet"
     if data.startswith(b"PK\x03\x04"):
@@ -181,9 +182,14 @@ def _read_json(data: bytes, name: str, limits: Limits) -> Table:
         lists = [value for value in found.values() if isinstance(value, list)]
         found = lists[0] if len(lists) == 1 else [found]
     if not found or not all(isinstance(record, dict) for record in found):
-        raise SchemaError("the JSON is not a list of records", file=name, records=len(found))
+        raise SchemaError("the JSON is not a list of records", file=name, records=len(found), hint=_RECORDS)
     limits.check("rows", len(found), name)
     titles = list(dict.fromkeys(title for record in found for title in record))
+    if not titles:
+        raise SchemaError(
+            "the JSON is not a list of records", file=name, records=len(found), fields=0,
+            hint=_RECORDS,
+        )  # fmt: skip
     limits.check("columns", len(titles), name)
     columns = [
         pa.chunked_array([pa.array([_json_text(record.get(title)) for record in found], pa.string())])

@@ -60,14 +60,15 @@ def find_header(records: Sequence[Sequence[str]], name: str) -> int:
         if count < enough or not any(re.search(r"[^\W\d_]|[$#]|\d[-/]\d", cell) for cell in records[at]):
             continue
         # a row with plain numbers is data: a narrower row of words above it was the header all along
-        words = [row for row in range(at) if filled[row] > 1 and not _has_number(records[row])]
-        return words[-1] if words and _has_number(records[at]) else at
+        words = [row for row in range(at) if filled[row] > 1 and not has_number(records[row])]
+        return words[-1] if words and has_number(records[at]) else at
     raise SchemaError(
         "no header line was found", file=name, cells=len(records[0]), hint="The first line must name the columns"
     )
 
 
-def _has_number(record: Sequence[str]) -> bool:
+def has_number(record: Sequence[str]) -> bool:
+    """Whether a cell is a plain number, as in a row of data."""
     return any(re.fullmatch(r"\s*\(?[-$]?\s*\d[\d,.]*\)?\s*", cell) for cell in record)
 
 
@@ -93,6 +94,7 @@ def tidy(name: str, header: Sequence[str], columns: list[pa.ChunkedArray], title
                     file=name,
                     header=shown_cell(title),
                     places=[i + 1 for i, other in enumerate(names) if other == title],
+                    hint="Rename or remove one of them in the file",
                 )
             repeated += 1
             continue
@@ -231,7 +233,10 @@ def to_long(table: Table, periods: Dates, read_as: str) -> Table:
     wide = [name for name, day in zip(names, periods, strict=True) if not np.isnat(day)]
     days = periods[~np.isnat(periods)]
     if len(np.unique(days)) < len(days):
-        raise SchemaError("two columns stand for the same period", file=table.name, headings=wide)
+        raise SchemaError(
+            "two columns stand for the same period", file=table.name, headings=wide, read_as=read_as,
+            hint="Remove one, or set source.as_of to a day of the week that the file calls This Week",
+        )  # fmt: skip
     stay = [name for name in names if name not in set(wide)]
     kinds = {table.columns.column(name).type for name in wide}
     cells = [table.columns.column(name) for name in wide]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from demand.calendar import Calendar
-from demand.errors import CalendarError, DataError, SchemaError
+from demand.errors import SHOWN, CalendarError, DataError, SchemaError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -105,7 +105,16 @@ class Panel:
         _refuse_doubled(slot)
         y = np.full(indptr[-1], 0.0 if gaps == "zero" else np.nan)
         if gaps == "raise" and len(slot) < len(y):
-            raise CalendarError("periods without a row", count=int(len(y) - len(slot)), hint="Set cleaning.gaps")
+            absent = np.ones(len(y), dtype=bool)
+            absent[slot] = False
+            at = np.flatnonzero(absent)[:SHOWN]
+            of = np.searchsorted(indptr, at, side="right") - 1
+            days = calendar.dates(end - (indptr[of + 1] - 1 - at))
+            raise CalendarError(
+                "periods without a row", count=int(absent.sum()),
+                first=[f"{ids[i]} {str(day)[:10]}" for i, day in zip(of, days, strict=True)],
+                hint="Add these rows, or set cleaning.gaps=zero (nothing was sold) or cleaning.gaps=unknown",
+            )  # fmt: skip
         y[slot] = y_of_rows[in_history]
         panel = cls(ids, indptr, y, end, calendar.freq, ahead=ahead, unit=unit)
         past_arrays = {name: panel._filled(frame[name], slot, in_history) for name in past}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from demand.calendar import Calendar, Dates, calendar_of
 from demand.cleaning import CleaningSettings, CleanRows
-from demand.errors import CalendarError, SchemaError
+from demand.errors import SHOWN, CalendarError, SchemaError
 from demand.panel import ID, TARGET, TIME, Floats, Ints, Panel, Strings
 from demand.parsing import Bools
 from demand.units import UNIT_REASON
@@ -154,7 +154,13 @@ def _built(
         merged = len(key) - len(cells)
     if merged:
         if settings.same_period == "raise":
-            raise CalendarError("several rows for the same style and period", freq=calendar.freq, count=merged)
+            doubled = cells[np.append(cells[1:], len(key)) - cells > 1][:SHOWN]
+            days = calendar.dates(key[doubled] - series[doubled] * (int(period[at].max()) - base + 1) + base)
+            raise CalendarError(
+                "several rows for the same style and period", freq=calendar.freq, count=merged,
+                first=[f"{ids[i]} {str(day)[:10]}" for i, day in zip(series[doubled], days, strict=True)],
+                hint="Remove the rows that are too many, or set cleaning.same_period=sum to add them up",
+            )  # fmt: skip
         y = _sums(y, cells)
         columns = {name: _means(values, cells) for name, values in columns.items()}
     series, key = series[cells], key[cells]

@@ -149,7 +149,9 @@ def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str],
     except _storage_errors(scheme) as error:
         raise _unreadable(error, shown, settings.path) from None
     if not names:
-        raise StorageError("the folder holds no files", path=shown)
+        raise StorageError(
+            "the folder holds no files", path=shown, hint="Put the export there, or name another as source.path"
+        )
     used: list[tuple[Table, SourceFile]] = []
     unused: list[SourceFile] = []
     stamps: dict[str, str] = {}

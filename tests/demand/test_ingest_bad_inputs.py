@@ -100,6 +100,37 @@ def test_when_a_setting_cannot_be_met_then_the_error_names_it(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "said"),
+    [
+        ("", {}, "another file"),
+        (HEADER, {}, "another file"),
+        ("{}", {}, "not a list of records"),
+        ("[{}, {}]", {}, "one object a row"),
+        ("Order Date,Style,Qty,Qty\n" + ROWS.replace("\n", ",1\n"), {}, "Rename or remove"),
+        (HEADER + ROWS + '2024-01-05,"A,1\n' + ROWS, {}, "Close the quote"),
+        (HEADER + ROWS + '2024-01-05,A,"1', {}, "Close the quote"),
+        (HEADER + "2024-01-05,A,1,9,9\n" * 30, {}, "as many fields"),
+        (HEADER + ROWS + "2024-01-05,B,7\n", {"cleaning": {"same_period": "raise"}}, "first=['B 2024-01-05']"),
+        (HEADER + ROWS + "2024-01-05,B,7\n", {"cleaning": {"same_period": "raise"}}, "cleaning.same_period=sum"),
+        (HEADER + ROWS.replace("2024-01-03,B,6\n", ""), {"cleaning": {"gaps": "raise"}}, "first=['B 2024-01-03']"),
+        (HEADER + ROWS.replace("2024-01-03,B,6\n", ""), {"cleaning": {"gaps": "raise"}}, "cleaning.gaps=zero"),
+        (
+            "Style,This Week,Week 37,Week 38,Week 39\nA,1,2,3,4\n",
+            {"as_of": "2025-09-10"},
+            "the file calls This Week",
+        ),
+    ],
+)
+def test_when_something_is_refused_then_the_error_says_what_to_do(
+    tmp_path: Path, content: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        ingested(tmp_path, content, **settings)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
 PEOPLE = [f"P{i} Smith <p{i}@acme.com>" for i in range(9)]
 
 
