@@ -180,6 +180,11 @@ def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str],
                 raise
             # in a folder anything may lie beside the sales; each file that is no table is named in the report
             unused.append(SourceFile(short, "", len(data), 0, digest, "", str(error)))
+    if settings.sheet is not None and used and all(file.format != "excel" for _, file in used):
+        raise SettingsError(
+            "only a workbook has sheets", key="source.sheet", found=settings.sheet,
+            formats=sorted({file.format for _, file in used}), hint="Leave it out",
+        )  # fmt: skip
     return chosen(settings.kind, settings.max_rows, used, unused, taken, stamps, named)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import lru_cache
 
 import numpy as np
@@ -80,7 +81,9 @@ def holidays_of(country: str, first_year: int, last_year: int) -> tuple[NDArray[
 
     known = holidays.list_supported_countries(include_aliases=True)
     if country not in known:
-        raise SettingsError("unknown country for holidays", key="country", found=country, hint='Use "" for none')
+        near = ", ".join(get_close_matches(country.upper(), list(known), n=5, cutoff=0.5))
+        hint = f'Nearest: {near}; "" for none' if near else 'Use a code such as US, or "" for none'
+        raise SettingsError("unknown country for holidays", key="country", found=country, hint=hint)
     order = _order_of_holidays(country)
     table = holidays.country_holidays(country, years=range(first_year, last_year + 1), observed=False)
     found = sorted((day, _first_name(name)) for day, name in table.items())

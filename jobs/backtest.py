@@ -11,11 +11,14 @@ from jobs.reporting import write_backtest_plot
 from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
+from jobs.validated import only_validated
 from jobs.verdict import outcomes
 
 
 def body(settings: Settings) -> int:
     """Runs and scores; exit code 1 when a requested model made no forecast at all."""
+    if settings.validate:
+        return only_validated(settings)
     fleet = prepare(settings, "backtest", live=False)
     race, verdict = compete(fleet)
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)

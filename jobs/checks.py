@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
@@ -11,13 +12,18 @@ import yaml
 
 from demand.cleaning import CleaningSettings
 from demand.errors import SettingsError
+from demand.masking import masked
+from demand.sources import DATABASE_SCHEMES, SourceSettings
+from features.calendar import holidays_of
+from features.settings import FeatureSettings
 from jobs.keys import UNAVAILABLE_MODELS
 from jobs.own_folder import CONF
-from jobs.settings import Settings, raise_all
+from jobs.settings import FoldSettings, Settings, raise_all
 from models.catalog import MODELS, recipe_class
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
 
+log = logging.getLogger(__name__)
 TARGET = "demand"
 # Fixed by the kind: another word here would be believed and not obeyed.
 _FIXED = {
@@ -31,7 +37,8 @@ _FIXED = {
 
 def check(settings: Settings) -> None:
     """Raises SettingsError for every model whose configuration is impossible or could not act."""
-    faults: list[SettingsError] = list(_capping(settings.cleaning))
+    faults: list[SettingsError] = [*_capping(settings.cleaning), *_source(settings.source), *_cluster(settings)]
+    faults += _country(settings.features.country)
     for kind, config in settings.models.items():
         try:
             _check_model(kind, config, settings)
@@ -40,9 +47,60 @@ def check(settings: Settings) -> None:
     raise_all(faults)
 
 
+def check_lengths(settings: Settings, longest: int) -> None:
+    """Raises SettingsError when a length that was set is beyond the longest history (`longest` periods)."""
+    lengths = {"season": settings.season, "folds.gap": settings.folds.gap}  # the others are part of a fold's length
+    raise_all(
+        [
+            SettingsError("longer than the longest history", key=key, found=length, longest_history=longest,
+                          hint="Use fewer periods or a longer history")
+            for key, length in lengths.items() if length is not None and length > longest
+        ]
+    )  # fmt: skip
+
+
+def check_inner(folds: FoldSettings, planned: int) -> None:
+    """Raises SettingsError when the gap leaves no inner origin; fewer of them than were set are logged."""
+    if folds.inner and folds.gap and not planned:
+        raise SettingsError(
+            "no inner origin fits before this gap", key="folds.gap", found=folds.gap, inner=folds.inner,
+            hint="Use a smaller gap, or folds.inner=0",
+        )  # fmt: skip
+    if planned < folds.inner and folds.inner != FoldSettings.inner:
+        log.warning("the history has room for %d inner origins, not %d", planned, folds.inner)
+
+
 def warnings(settings: Settings, cpus: int | None = None) -> list[str]:
     """What is allowed but deserves a look, as sentences; `cpus` are this machine's unless given."""
     return list(_warnings(settings, cpus or os.cpu_count() or 1))
+
+
+def _source(source: SourceSettings) -> Iterator[SettingsError]:
+    scheme = source.path.partition(":")[0].partition("+")[0].lower()
+    is_database = source.format == "sql" or (":" in source.path and scheme in DATABASE_SCHEMES)
+    idle = ("sheet",) if is_database else ("query", "table")
+    acts = "a workbook" if is_database else "a database"
+    for name in idle:
+        if getattr(source, name) is not None:
+            yield SettingsError(f"this acts on {acts} only", key=f"source.{name}", found=getattr(source, name),
+                                path=masked(source.path))  # fmt: skip
+
+
+def _cluster(settings: Settings) -> Iterator[SettingsError]:
+    if settings.cluster.address is not None and not settings.parallel_training:
+        yield SettingsError(
+            "no cluster is used while parallel_training is false", key="cluster.address",
+            found=settings.cluster.address, hint="Leave out one of the two",
+        )  # fmt: skip
+
+
+def _country(country: str) -> Iterator[SettingsError]:
+    if country in ("", FeatureSettings.country):  # known without the package, which takes a while to load
+        return
+    try:
+        holidays_of(country, 2020, 2020)
+    except SettingsError as error:
+        yield SettingsError(error.message, key="features.country", found=country, hint=error.hint)
 
 
 def _capping(cleaning: CleaningSettings) -> Iterator[SettingsError]:

@@ -16,7 +16,9 @@ from demand.errors import SettingsError
 from demand.settings import nearest_name
 from jobs.checks import check
 from jobs.own_folder import CONF, own_files
+from jobs.run_folder import RunFolder
 from jobs.settings import Settings
+from jobs.stored_run import FRESH, changed_keys, stored_settings
 
 MAX_ARGUMENT = 4_000  # characters
 _OF_CONFIG = ("show", "due_on")
@@ -39,7 +41,30 @@ def load(job: str, argv: Sequence[str]) -> Settings:
         raise SettingsError("an experiment's first line must be: # @package _global_", found=values["experiment"])
     settings = Settings.from_mapping(values)
     check(settings)
+    if settings.resume:
+        _refuse_changes(job, argv, values, settings)
     return settings
+
+
+def _refuse_changes(job: str, argv: Sequence[str], values: Mapping[str, Any], settings: Settings) -> None:
+    """A resumed run keeps its settings. Raises SettingsError when the arguments say another value than it began with.
+
+    What the arguments say: the keys they name, and those that a file they choose (folds=holdout) changes.
+    """
+    own, overrides = _arguments(argv)
+    bare = dict(leaves(_composed(job, own, [])))
+    named = {_key_of(text) for text in overrides}
+    said = [
+        path for path, value in leaves(values)
+        if path not in bare or bare[path] != value or any(f"{path}.".startswith(f"{key}.") for key in named)
+    ]  # fmt: skip
+    run = RunFolder.existing(Path(settings.storage.root) / settings.storage.training_registry, str(settings.resume))
+    changed = changed_keys(settings, stored_settings(run), said)
+    if changed:
+        raise SettingsError(
+            "a resumed run keeps the settings it began with", resume=run.run_id, changed=changed,
+            hint=f"Leave them out or start a new run; only these may be said anew: {', '.join(FRESH)}",
+        )  # fmt: skip
 
 
 def plain_values(job: str, argv: Sequence[str]) -> dict[str, Any]:
@@ -106,6 +131,10 @@ def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
             )  # fmt: skip
         else:
             overrides.append(_storage_root(argument))
+    keys = [text.split("=")[0].lstrip("+~") for text in overrides]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise SettingsError("a key is given more than once", keys=twice, hint="Say each key once")
     return own, overrides
 
 
@@ -125,7 +154,7 @@ def _composed(job: str, own: Path | None, overrides: Sequence[str]) -> dict[str,
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    overrides = [_read(text) for text in overrides]
+    overrides = [_read(text, job) for text in overrides]
     try:
         with _files(own) as folder, initialize_config_dir(str(folder), version_base="1.3"):
             values: Any = OmegaConf.to_container(compose(job, overrides=overrides), resolve=True, throw_on_missing=True)
@@ -153,7 +182,7 @@ def _files(own: Path | None) -> Iterator[Path]:
         yield together
 
 
-def _read(text: str) -> str:
+def _read(text: str, job: str) -> str:
     """One setting as Hydra is to read it. Raises SettingsError when it is no single key=value of ours.
 
     A value outside Hydra's grammar is text as it stands (a header such as Style #), unless it starts like a list or a
@@ -171,6 +200,8 @@ def _read(text: str) -> str:
         override = parser.parse_override(text)
     except (HydraException, RecursionError) as error:
         cause = str(error).splitlines()[-1]
+        if re.fullmatch(r"[\w.]+", key) and not key.isascii():  # no key of ours
+            raise unknown_key(key, _known_keys(job)) from None
         if not (re.fullmatch(r"[\w.]+", key) and equals) or value.lstrip().startswith(("[", "{", "'", '"')):
             raise SettingsError(
                 "a setting cannot be read", found=text, cause=cause,
@@ -197,6 +228,12 @@ def _explained(error: Exception, job: str, overrides: Sequence[str]) -> Settings
             "no such file in this group", group=group, found=name, nearest=nearest_name(name, known),
             known=", ".join(known),
         )  # fmt: skip
+    removed = [text for text in overrides if text.startswith("~")]
+    if removed and _known_of(removed, job):
+        return SettingsError(
+            "a section or key that every job needs cannot be removed", found=removed,
+            hint="Set it to another value; ~models.MODEL removes a model",
+        )  # fmt: skip
     culprit = next((key for key in map(_key_of, overrides) if f"'{key}'" in text), None)
     if culprit is not None and ("Could not override" in text or "does not exist" in text):
         return unknown_key(culprit, _known_keys(job))
@@ -220,6 +257,12 @@ def unknown_key(found: str, known: Sequence[str]) -> SettingsError:
     return SettingsError(
         "unknown key in the settings", found=found, hint=f"Did you mean {nearest}?" if nearest else "See --help"
     )
+
+
+def _known_of(removed: Sequence[str], job: str) -> bool:
+    """Whether all that is to be removed is there."""
+    known = _known_keys(job)
+    return all(any(f"{path}.".startswith(f"{_key_of(text)}.") for path in known) for text in removed)
 
 
 @cache

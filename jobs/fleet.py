@@ -24,6 +24,7 @@ from demand.panel import Panel
 from demand.store import panel_hash, read_panel, write_panel
 from evaluation.backtest import Question
 from jobs.carry import Intent, lend
+from jobs.checks import check_inner, check_lengths
 from jobs.cluster import require
 from jobs.output_path import check_output
 from jobs.plan import Origins, Plan, plan, plan_origins
@@ -41,6 +42,7 @@ from jobs.settings import (
     spec_levels,
 )
 from jobs.show import show
+from jobs.stored_run import FRESH, stored_facts, stored_settings
 from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
@@ -59,8 +61,6 @@ LIBRARIES = (
     "prophet",
     "scikit-learn",
 )
-# What a resumed run may be told anew: none of it can change a number.
-_FRESH = ("cluster", "progress", "log_level", "max_parallel_jobs", "parallel_training", "max_seconds", "output")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +106,14 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     started = time.perf_counter()
     if settings.resume:
         run = RunFolder.existing(runs_root(settings), settings.resume)
-        stored = Settings.from_mapping(yaml.safe_load(run.file("config.yaml").read_text(encoding="utf-8")))
-        settings = replace(stored, resume=settings.resume, run_id=None, **{k: getattr(settings, k) for k in _FRESH})
-        manifest = run.json("manifest.json")
-        if config_hash(stored) != manifest["config_hash"]:
+        stored, (manifest, report) = stored_settings(run), stored_facts(run)
+        if config_hash(stored) != manifest.get("config_hash"):
             raise SettingsError(
                 "the run's settings were changed after it began", resume=run.run_id, file="config.yaml",
                 hint="Put config.yaml back as it was, or start a new run",
             )  # fmt: skip
-        panel, report = read_panel(run.file("panel")), run.json("cleaning.json")
+        settings = replace(stored, resume=settings.resume, run_id=None, **{k: getattr(settings, k) for k in FRESH})
+        panel = read_panel(run.file("panel"))
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
@@ -183,11 +182,14 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
 def _ask(
     settings: Settings, panel: Panel, live: bool, intent: Intent | None
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
+    check_lengths(settings, int(panel.lengths.max()))
     question = ask(settings, panel, live)
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
     origins = intent.folds(question, panel.end) if intent else None
-    origins = origins or plan_origins(panel, question.spec.horizon, settings.folds, live)
+    if origins is None:
+        origins = plan_origins(panel, question.spec.horizon, settings.folds, live)
+        check_inner(settings.folds, len(origins.inner))
     chosen = plan(
         panel, recipes, origins, question.season, local_cpu_seconds=settings.local_cpu_seconds,
         batch_seconds=settings.batch_seconds, pooled_cpus=settings.cluster.pooled_cpus,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from demand.errors import SettingsError
 from demand.ingest import ingest
@@ -18,7 +19,7 @@ from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry, runs_root, write_config
 from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
-from jobs.settings import Settings
+from jobs.settings import Settings, raise_all
 from jobs.show import show
 from jobs.tasks import read_forecasts
 from models.base import Forecast
@@ -32,6 +33,7 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry(settings).open("champion")
     card = release.json("card.json")
+    _refuse_others(settings, release, card)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
@@ -90,6 +92,23 @@ def _aged(panel: Panel, release: Release) -> list[str]:
     gone = panel.end - trained_to(release, panel)
     horizon = release.json("card.json")["horizon"]
     return [f"Warning   the models were trained {gone} periods ago: run jobs.train"] if gone > horizon else []
+
+
+def _refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
+    """Raises SettingsError for each key that was set to another value than the release decides: it could not act."""
+    stored = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
+    decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),
+               **{key: stored.get(key) for key in ("only", "confidence_level", "confidence_intervals")}}  # fmt: skip
+    decided["only"] = tuple(decided["only"]) if decided["only"] else None
+    found = {key: getattr(settings, key) for key in decided}
+    found["levels"] = found["levels"] and tuple(sorted(set(found["levels"])))
+    raise_all(
+        [
+            SettingsError("the release decides this", key=key, found=found[key], expected=value, release=release.number,
+                          hint="Leave it out, or train with it")
+            for key, value in decided.items() if found[key] not in (value, getattr(Settings, key))
+        ]
+    )  # fmt: skip
 
 
 def _as_released(settings: Settings, card: Mapping[str, Any]) -> Settings:

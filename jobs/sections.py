@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
@@ -23,7 +23,17 @@ Seconds = Annotated[float, Field(strict=True, gt=0)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Target = Annotated[float, Field(strict=True, ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
-AutoOrWhole = Literal["auto"] | Whole
+
+
+def _auto_or_whole(value: object) -> object:
+    value = _as_whole(value)
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("must be auto or a whole number of at least 1")
+
+
+# One check of both: a union would tell of its insides.
+AutoOrWhole = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_whole)]
 Metric = Literal["wape", "mape", "mase", "rmsse", "rmse", "mae", "r2"]
 
 
@@ -100,6 +110,13 @@ class StorageSettings:
             parts = getattr(self, name).replace("\\", "/").split("/")
             if any(part in ("", ".", "..", "~") for part in parts):
                 raise SettingsError("must be a folder under storage.root", key=f"storage.{name}", found="/".join(parts))
+        releases, runs = (f"{name.replace(chr(92), '/')}/" for name in (self.model_registry, self.training_registry))
+        if releases.startswith(runs) or runs.startswith(releases):
+            raise SettingsError(
+                "runs and releases need folders of their own, neither inside the other",
+                key="storage.training_registry", found=self.training_registry,
+                model_registry=self.model_registry,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)

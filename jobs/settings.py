@@ -237,6 +237,10 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
     baselines = [kind for kind in BASELINES if kind in enabled]
     learned = [kind for kind in (*MODELS, "ensemble") if kind in enabled]
     if settings.only is not None:
+        if not settings.only:
+            raise SettingsError(
+                "no model is asked for", key="only", found="[]", hint="Leave it out for all enabled models"
+            )
         refuse_unknown(settings.only, settings.models, "only")
         for kind in settings.only:
             if kind in UNAVAILABLE_MODELS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from datetime import UTC, datetime
 
-from demand.ingest import ingest
 from jobs.carry import Intent, what_is_due, with_carried
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
@@ -16,6 +15,7 @@ from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
+from jobs.validated import only_validated
 from jobs.verdict import outcomes
 
 
@@ -59,9 +59,7 @@ def _lines(intent: Intent) -> list[str]:
 def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | None = None) -> int:
     """Prepares, trains and scores at every origin, releases the live forecast. Returns the exit code."""
     if settings.validate:
-        ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
-        show(*ingested.report.summary_lines(), "Data and settings are valid; nothing was trained.")
-        return OK
+        return only_validated(settings)
     fleet = prepare(settings, job, live=True, decide=decide)
     race, verdict = compete(fleet)
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)

@@ -349,3 +349,9 @@ def test_when_the_source_is_s3_then_files_and_prefixes_are_read(monkeypatch: pyt
             from_path("s3://nowhere/none.csv")
     finally:
         server.stop()
+
+
+def test_when_a_sheet_of_a_text_file_is_asked_for_then_it_is_refused(tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(SettingsError, match=r"source\.sheet.*csv"):
+        from_path(tmp_path / "s.csv", sheet="Sales")

@@ -293,3 +293,22 @@ def test_when_a_file_is_edited_then_a_new_process_sees_it(own):
 def test_when_storage_is_a_folder_then_it_is_the_root() -> None:
     assert compose.load("config", ["storage=some/place"]).storage.root == "some/place"
     assert compose.load("config", ["storage=default"]).storage.root == "storage"
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (["hörizon=3"], "Did you mean horizon?"),
+        (["horizon=3", "horizon=4"], "more than once"),
+        (["~source", "source.path=x"], "cannot be removed"),
+        (["cluster.num_cpus=0"], "auto or a whole number"),
+        (["only=[]"], "no model is asked for"),
+        (["storage.training_registry=registry"], "folders of their own"),
+        (["storage.training_registry=registry/runs"], "folders of their own"),
+    ],
+)
+def test_when_a_setting_cannot_act_as_it_is_said_then_it_is_refused_in_plain_words(told, sentence):
+    with pytest.raises(SettingsError) as error:
+        compose.load("train", told)
+    assert sentence in str(error.value)
+    assert "literal[" not in str(error.value)
