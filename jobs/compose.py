@@ -228,7 +228,7 @@ def _explained(error: Exception, job: str, overrides: Sequence[str]) -> Settings
             "no such file in this group", group=group, found=name, nearest=nearest_name(name, known),
             known=", ".join(known),
         )  # fmt: skip
-    removed = [text for text in overrides if text.startswith("~")]
+    removed = [text for text in overrides if text.startswith("~") and not text.startswith("~models.")]
     if removed and _known_of(removed, job):
         return SettingsError(
             "a section or key that every job needs cannot be removed", found=removed,

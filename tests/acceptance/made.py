@@ -71,10 +71,9 @@ def run_job(job: str, root: Path, source: Path, *told: str) -> Ran:
     """Runs `job` with SMALL and `told` (which wins) as its entry point does; its run is called "r"."""
     module = import_module(f"jobs.{job}")
     body = module.report if job == "config" else module.body
-    own = {text.partition("=")[0] for text in told}
-    small = [text for text in SMALL if text.partition("=")[0] not in own]
-    argv = [*small, f"source.path={source}", f"storage.root={root}", "run_id=r", *told]
-    return Ran(exit_code(job, body, argv), root / "runs" / "r")
+    argv = [*SMALL, f"source.path={source}", f"storage.root={root}", "run_id=r", *told]
+    last = {text.partition("=")[0]: text for text in argv}  # a job takes each key once
+    return Ran(exit_code(job, body, list(last.values())), root / "runs" / "r")
 
 
 def fleet(days: int = 90, seed: int = 5) -> dict[str, Floats]:

@@ -147,7 +147,7 @@ def test_when_an_argument_is_no_setting_of_ours_then_it_is_refused_before_hydra_
 @given(st.text(max_size=30) | st.from_regex(r"[+~]*[a-z.@/]{1,6}=[\[\]{}(),'\"$:a-z0-9=#]{0,12}", fullmatch=True))
 def test_when_any_text_is_given_then_it_is_read_or_refused_but_never_crashes(text):
     try:
-        read = compose._read(text)
+        read = compose._read(text, "train")
     except SettingsError:
         return
     assert "=" in read or read.startswith("~")
