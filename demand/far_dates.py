@@ -15,6 +15,7 @@ from demand.parsing import Bools
 
 FarDates = Literal["leave_out", "keep", "raise"]
 FUTURE, AFTER, BEFORE = "dated in the future", "date far after the rest", "date far before the rest"
+FEW_FUTURE = 0.1  # share of the rows
 _FEWEST_ROWS, _FEWEST_DATES = 21, 10  # with less there is no rest to be far from
 
 
@@ -72,16 +73,23 @@ def close_far(
     choice: FarDates,
     latest: datetime.date | None,
     sides: tuple[bool, bool] = (True, True),
+    by_clock: bool = False,
 ) -> dict[str, Any]:
     """Leaves out the rows dated after `latest` and those alone far outside the rest; how many there were, and which.
 
     plan: rows [n] that may lie in the future. latest: None judges no future; where all dates are labels of weeks or
-    months, the one that holds this day still belongs to it. sides: whether before and after are judged. choice: "keep"
-    only reports them. Raises CalendarError for choice "raise", and when every row is dated in the future.
+    months, the one that holds this day still belongs to it. by_clock: `latest` is this machine's day and not one that
+    was given: more than a tenth of the rows after it are no typing errors (dates may stand for others), and stay.
+    sides: whether before and after are judged. choice: "keep" only reports them. Raises CalendarError for choice
+    "raise", and when every row is dated in the future.
     """
     found = {FUTURE: ledger.open & False, BEFORE: ledger.open & False, AFTER: ledger.open & False}
+    future_kept = 0
     if latest is not None:
         found[FUTURE] = _future(days, ledger.open & ~plan, latest)
+        if by_clock and found[FUTURE].sum() > FEW_FUTURE * (ledger.open & ~plan).sum():
+            future_kept = int(found[FUTURE].sum())
+            found[FUTURE][:] = False
         if found[FUTURE].any() and choice == "leave_out" and not (ledger.open & ~plan & ~found[FUTURE]).any():
             raise CalendarError(
                 "every row is dated in the future", latest=str(latest), first=str(days[ledger.open].min()),
@@ -106,6 +114,7 @@ def close_far(
         "far_after": len(rows[1]),
         "far_before": len(rows[2]),
         "far_dates": choice,
+        "future_kept": future_kept,
         "far_first": first,
     }
 

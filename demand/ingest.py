@@ -150,7 +150,8 @@ def _near(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, 
         latest = None  # the last day is chosen, or the weeks were placed around the date of the file
     plan = np.isnan(rows.y) if rows.future else np.zeros(len(rows.y), dtype=bool)
     sides = (cleaning.first_date is None, cleaning.last_date is None)
-    found = close_far(rows.days, rows.style, rows.ids, plan, ledger, cleaning.far_dates, latest, sides)
+    found = close_far(rows.days, rows.style, rows.ids, plan, ledger, cleaning.far_dates, latest, sides,
+                      by_clock=source.as_of is None)  # fmt: skip
     facts = {**rows.facts, "date": {**rows.facts["date"], **found}}
     static = rows.static
     if rows.labels and int(ledger.open.sum()) < before:  # the newest value of a style is not that of a wrong date

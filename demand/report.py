@@ -154,6 +154,10 @@ class CleaningReport:
         """One warning when rows are dated in the future or far outside the rest, naming the first five, in lines of at
         most 80 columns; else none."""
         counts = {name: self.date[key] for name, key in _FAR.items() if self.date[key]}
+        if self.date["future_kept"]:
+            told = f"Warning   {self.date['future_kept']:,} rows are dated after today and kept, as so many"
+            told += " are no typing errors"
+            return _wrapped([f"{told} (source.as_of=YYYY-MM-DD would leave later ones out)"])
         if not counts:
             return []
         done = "kept" if self.date["far_dates"] == "keep" else "left out"

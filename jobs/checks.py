@@ -47,9 +47,13 @@ def check(settings: Settings) -> None:
     raise_all(faults)
 
 
-def check_lengths(settings: Settings, longest: int) -> None:
-    """Raises SettingsError when a length that was set is beyond the longest history (`longest` periods)."""
-    lengths = {"season": settings.season, "folds.gap": settings.folds.gap}  # the others are part of a fold's length
+def check_lengths(settings: Settings, longest: int, year: int) -> None:
+    """Raises SettingsError when a length that was set is beyond the longest history (`longest` periods).
+
+    A season of up to a `year` may be longer than a young history: it is known to be there, though not seen yet.
+    """
+    season = settings.season if (settings.season or 0) > year else None
+    lengths = {"season": season, "folds.gap": settings.folds.gap}  # the others are part of a fold's length
     raise_all(
         [
             SettingsError("longer than the longest history", key=key, found=length, longest_history=longest,

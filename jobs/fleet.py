@@ -182,7 +182,7 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
 def _ask(
     settings: Settings, panel: Panel, live: bool, intent: Intent | None
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
-    check_lengths(settings, int(panel.lengths.max()))
+    check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
     question = ask(settings, panel, live)
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}

@@ -12,6 +12,7 @@ from jobs.show import show
 def only_validated(settings: Settings) -> int:
     """Prints the cleaning report; the exit code. Raises what reading the data raises, and SettingsError."""
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
-    check_lengths(settings, int(ingested.panel.lengths.max()))
+    panel = ingested.panel
+    check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
     show(*ingested.report.summary_lines(), "Data and settings are valid; nothing was trained.")
     return OK

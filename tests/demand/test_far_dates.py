@@ -75,6 +75,10 @@ def test_when_the_date_of_the_data_is_given_then_later_rows_are_in_the_future(tm
     assert found.report.left_out == {"dated in the future": 10}
     assert read(tmp_path, OK, today=datetime.date(2026, 2, 8)).report.left_out == {}  # tomorrow is no future yet
     assert read(tmp_path, OK, today=datetime.date(2026, 2, 7)).report.left_out == {"dated in the future": 5}
+    # Dates that stand for others, as in data made anonymous: so many rows are no typing errors.
+    shifted = read(tmp_path, OK, today=datetime.date(2026, 1, 10))
+    assert (shifted.report.left_out, shifted.report.last_period) == ({}, "2026-02-09")
+    assert "are dated after today and kept" in " ".join(shifted.report.summary_lines())
     with pytest.raises(CalendarError, match="every row is dated in the future"):
         read(tmp_path, OK, as_of="2025-12-01")
 

@@ -45,11 +45,12 @@ def test_when_a_country_is_unknown_then_it_is_refused_with_the_nearest_codes(smo
 
 
 def test_when_a_length_is_beyond_the_longest_history_then_both_numbers_are_told(smoke):
-    check_lengths(replace(smoke, season=40), 40)
-    check_lengths(replace(smoke, season=None), 3)  # the calendar's season stands with a short history
+    check_lengths(replace(smoke, season=40), 40, 12)
+    check_lengths(replace(smoke, season=52), 40, 52)  # a yearly season in a young fleet
+    check_lengths(replace(smoke, season=None), 3, 52)  # the calendar's season stands with a short history
     for settings in (replace(smoke, season=41), replace(smoke, folds=replace(smoke.folds, gap=41))):
         with pytest.raises(SettingsError, match=r"found=41, longest_history=40"):
-            check_lengths(settings, 40)
+            check_lengths(settings, 40, 12)
 
 
 def test_when_no_inner_origin_fits_then_a_gap_is_refused_and_a_short_history_is_not(caplog):
