@@ -77,7 +77,7 @@ def what_is_due(settings: Settings, champion: Release | None, now: datetime) -> 
     """
     chosen = chosen_models(settings)
     learned = [kind for kind in chosen if kind not in BASELINES]
-    if champion is None or settings.force:
+    if champion is None or settings.force or not learned:  # baselines learn nothing that could wait
         return Intent(chosen)
     day = now.astimezone(settings.schedule.zone).date()
     due = models_due(settings.schedule, day)

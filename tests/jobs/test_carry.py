@@ -65,6 +65,12 @@ def test_when_base_models_are_not_retrained_then_only_what_is_due_trains(setting
     assert learned(what_is_due(lazy, champion(TUESDAY - timedelta(days=99)), TUESDAY)) == ("xgboost",)
 
 
+def test_when_baselines_alone_are_asked_for_then_they_run_at_any_time(settings):
+    asked = what_is_due(replace(settings, only=("mean",)), champion(TUESDAY), TUESDAY)
+    assert asked.train == tuple(BASELINES)
+    assert set(what_is_due(replace(settings, enable_ml=False), champion(TUESDAY), TUESDAY).train) == set(BASELINES)
+
+
 def test_when_nothing_is_due_then_nothing_trains_unless_forced(settings):
     one = replace(settings, only=("arima",))
     assert what_is_due(one, champion(TUESDAY), TUESDAY).train == ()
@@ -97,8 +103,9 @@ class Desk:
 
     def train(self, days, *more):
         source = sales(self.folder / f"{days}.csv", days)
+        everyone = [] if any(text.startswith("only=") for text in more) else ["only=null"]
         told = [
-            "experiment=smoke", "only=null", f"source.path={source}", f"storage.root={self.folder / 'storage'}",
+            "experiment=smoke", *everyone, f"source.path={source}", f"storage.root={self.folder / 'storage'}",
             "parallel_training=false", "progress=false", "models.lstm.enabled=false", "batch_seconds=60",
             "models.xgboost.hyperparameters.n_estimators=5", "models.exponential_smoothing.enabled=false",
             "models.tsb.enabled=false", "models.prophet.training_params.uncertainty_samples=20",
