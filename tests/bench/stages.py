@@ -81,5 +81,8 @@ def configured(kind: str) -> Forecaster:
 
 
 def wape(panel: Panel, horizon: int, median: np.ndarray) -> dict[str, float]:
+    """WAPE over the rows the model made; how many of the series it left to its fallback, where it left any."""
     actual = panel.take(np.flatnonzero(panel.lengths > horizon)).window(panel.end - horizon + 1, horizon)
-    return {"wape": round(float(np.abs(actual - median).sum() / np.abs(actual).sum()), 4)}
+    made = np.isfinite(median).all(axis=1)
+    error = float(np.abs(actual[made] - median[made]).sum() / np.abs(actual[made]).sum())
+    return {"wape": round(error, 4), **({"declined": float((~made).sum())} if not made.all() else {})}
