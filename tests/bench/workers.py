@@ -43,7 +43,8 @@ def run(folder: str, horizon: int) -> dict[str, float]:
     return {
         "direct_s": round(base, 2), "direct_first_s": round(direct, 2), "direct_last_s": round(again, 2),
         "ray_1_worker_s": round(one, 2), "ray_2_workers_s": round(two, 2),
-        "ray_overhead": round(one / base - 1, 4), "ray_outside": round(outside, 4), "speedup_2": round(one / two, 3), "load": os.getloadavg()[0],
+        "ray_overhead": round(one / base - 1, 4), "ray_outside": round(outside, 4),
+        "speedup_2": round(one / two, 3), "load": os.getloadavg()[0],
     }  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def words(found: dict[str, float]) -> str:
     return (
         f"{N_BATCHES} batches of {BATCH} ARIMA fits: called directly {found['direct_first_s']:.1f} and "
         f"{found['direct_last_s']:.1f} s, on one Ray worker {found['ray_1_worker_s']:.1f} s (overhead "
-        f"{found['ray_overhead']:+.1%}; outside the batches {found['ray_outside']:.1%}), on two {found['ray_2_workers_s']:.1f} s (speed-up {found['speedup_2']:.2f}); "
+        f"{found['ray_overhead']:+.1%}; outside the batches {found['ray_outside']:.1%}), on two "
+        f"{found['ray_2_workers_s']:.1f} s (speed-up {found['speedup_2']:.2f}); "
         f"load average {found['load']:.1f}."
     )
 
