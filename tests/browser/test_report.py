@@ -86,11 +86,14 @@ def test_when_another_style_is_picked_then_its_chart_is_drawn(report, tmp_path):
 def test_when_the_window_is_narrow_then_the_page_is_never_wider_than_it(report, tmp_path, width):
     script = f"""
     document.body.style.width = document.documentElement.style.width = '{width}px';
-    setTimeout(() => {{
+    window.dispatchEvent(new Event('resize'));
+    const look = () => {{  // charts are drawn anew a while after the window changed
       const wide = [...document.querySelectorAll('section, .chart, .chart .main-svg')]
         .filter((e) => e.getBoundingClientRect().right > {width} + 1);
       document.body.dataset.found = wide.map((e) => e.id || e.tagName).join(' ') || 'nothing';
-    }}, 1500);"""
+      if (wide.length) setTimeout(look, 200);
+    }};
+    setTimeout(look, 500);"""
     assert 'data-found="nothing"' in browse(report, tmp_path, f"--window-size={width},900", script=script)
 
 
