@@ -56,7 +56,7 @@ from tests.demand.files import HEADER, ROWS, TOTAL, ingested
         (b"PK\x03\x04 nothing else", SchemaError, "zip archive"),
         (b"\xd0\xcf\x11\xe0 old", SchemaError, ".xls"),
         (b"PAR1 nothing else", SchemaError, "Parquet file is damaged"),
-        (gzip.compress((HEADER + ROWS).encode())[:60], StorageError, "ends too early"),
+        (gzip.compress((HEADER + ROWS).encode(), mtime=0)[:60], StorageError, "ends too early"),
         ("Desc#,Supplier,Theoretical Balance\nY1,S,3\n", SchemaError, "yarn stock export"),
         ("Style,Week 37,Week 38,Week 39\nA,1,2,3\n", SchemaError, "source.as_of"),
         ("Store,Product,2024-01-01,2024-01-08,2024-01-15\n1,A,1,2,3\n2,A,1,2,4\n", SchemaError, "columns.style"),

@@ -48,8 +48,8 @@ VARIANTS: dict[str, str | bytes] = {
     "quoted": HEADER + "".join(",".join(f'"{cell}"' for cell in row.split(",")) + "\n" for row in ROWS.splitlines()),
     "no_end": (HEADER + ROWS).rstrip("\n"),
     "unpadded": HEADER + ROWS.replace("2024-01-0", "2024-1-"),
-    "gzip": gzip.compress((HEADER + ROWS).encode()),
-    "two_gzips": gzip.compress(HEADER.encode()) + gzip.compress(ROWS.encode()),
+    "gzip": gzip.compress((HEADER + ROWS).encode(), mtime=0),
+    "two_gzips": gzip.compress(HEADER.encode(), mtime=0) + gzip.compress(ROWS.encode(), mtime=0),
 }
 
 
