@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -221,7 +221,7 @@ def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:
     for name, value in asked.items():
         if card[name] != value:
             return f"release {champion.number} has {name} {card[name]}, now it is {value}"
-    share = known_share(champion, panel)
+    share = known_share(champion, panel.ids.tolist())
     if share < KNOWN_SHARE:
         return f"release {champion.number} knows {share:.0%} of the styles"
     newest = max(card["folds"])
@@ -232,10 +232,16 @@ def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:
     return ""
 
 
-def known_share(release: Release, panel: Panel) -> float:
-    """Share of the panel's styles that a release forecasts."""
-    known = {series for _, forecast in read_forecasts(release.file("forecasts.parquet")) for series in forecast.ids}
-    return float(np.mean([series in known for series in panel.ids.tolist()]))
+def styles_of(release: Release) -> set[str]:
+    """The styles that a release forecasts."""
+    served = read_forecasts(release.file("forecasts.parquet"))
+    return {series for _, forecast in served for series in forecast.ids.tolist()}
+
+
+def known_share(release: Release, styles: Collection[str]) -> float:
+    """Share of these styles that a release forecasts."""
+    known = styles_of(release)
+    return sum(style in known for style in styles) / max(1, len(styles))
 
 
 def trained_to(champion: Release, panel: Panel) -> int:

@@ -117,7 +117,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
-        asked = _ask(settings, panel, live, intent)
+        asked = _planned(settings, panel, live, ask(settings, panel, live), intent)
         return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
     check_output(settings)
     if settings.parallel_training:
@@ -125,8 +125,9 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel, report = ingested.panel, ingested.report.as_json()
-    intent = decide(panel, ask(settings, panel, live)) if decide else None
-    asked = _ask(settings, panel, live, intent)
+    question = ask(settings, panel, live)
+    intent = decide(panel, question) if decide else None
+    asked = _planned(settings, panel, live, question, intent)
 
     def begin(new: RunFolder) -> None:
         write_panel(panel, new.file("panel"))
@@ -145,7 +146,7 @@ def runs_root(settings: Settings) -> Path:
     return Path(settings.storage.root) / settings.storage.training_registry
 
 
-def registry(settings: Settings) -> Registry:
+def registry_of(settings: Settings) -> Registry:
     """The registry under the storage root."""
     return Registry(Path(settings.storage.root) / settings.storage.model_registry)
 
@@ -179,11 +180,10 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
     return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
-def _ask(
-    settings: Settings, panel: Panel, live: bool, intent: Intent | None
+def _planned(
+    settings: Settings, panel: Panel, live: bool, question: Question, intent: Intent | None
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
     check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
-    question = ask(settings, panel, live)
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
     origins = intent.folds(question, panel.end) if intent else None
@@ -202,7 +202,7 @@ def compete(fleet: Fleet) -> tuple[Race, Verdict]:
     with fleet.run.held(), fleet.stage("models"):
         race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
         if fleet.intent is not None and fleet.intent.release is not None:
-            release = registry(fleet.settings).open(fleet.intent.release)
+            release = registry_of(fleet.settings).open(fleet.intent.release)
             race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
     with fleet.stage("evaluation"):
         verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)

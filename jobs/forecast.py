@@ -16,7 +16,7 @@ from evaluation.backtest import Question, ensemble_at, member_results
 from evaluation.folds import Fold
 from jobs.carry import known_share, laid_on, member_forecasts, trained_to
 from jobs.entry import FAILED, OK, run
-from jobs.fleet import ask, registry, runs_root, write_config
+from jobs.fleet import ask, registry_of, runs_root, write_config
 from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings, raise_all
@@ -31,7 +31,7 @@ from models.release import Release
 def body(settings: Settings) -> int:
     """Writes forecast.parquet, forecast.csv and outcomes.parquet of a forecast run; exit code 0 when every style has a
     row, 1 when a member of the release could not be used at all."""
-    release = registry(settings).open("champion")
+    release = registry_of(settings).open("champion")
     card = release.json("card.json")
     _refuse_others(settings, release, card)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
@@ -71,7 +71,7 @@ def body(settings: Settings) -> int:
 
 def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError when the release was not made for this data."""
-    if not known_share(release, panel):
+    if not known_share(release, panel.ids.tolist()):
         raise SettingsError(
             "the data has none of the styles of the champion's release", release=release.number,
             first=panel.ids[:5].tolist(), hint="Name the storage of this fleet (storage.root), or run jobs.pipeline",

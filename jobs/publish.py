@@ -13,20 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
-from jobs.carry import KNOWN_SHARE
-from jobs.entries import entries, named, stored_at
-from jobs.fleet import Fleet, registry
+from jobs.carry import KNOWN_SHARE, known_share, styles_of
+from jobs.entries import carried, entries, named, stored_at
+from jobs.fleet import Fleet, registry_of
 from jobs.race import Race
-from jobs.tasks import read_forecasts, write_forecasts
+from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.registry import Registry
 from models.release import Release
-
-
-def registry_of(fleet: Fleet) -> Registry:
-    """The registry under the run's storage root."""
-    return registry(fleet.settings)
 
 
 def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
@@ -36,27 +31,27 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     champion only when its served model's WAPE is not worse than the champion's by more than the spread between its own
     origins.
     """
-    registry = registry_of(fleet)
-    before = registry.alias("champion")
+    releases = registry_of(fleet.settings)
+    before = releases.alias("champion")
 
     def fill(folder: Path) -> Mapping[str, Any]:
         return _fill(folder, fleet, race, verdict, outcomes)
 
     # A run killed after its release was made does not make another one when it is resumed.
-    made = _release_of(registry, fleet) if fleet.settings.resume else None
-    number = made or registry.publish(fill)
+    made = _release_of(releases, fleet) if fleet.settings.resume else None
+    number = made or releases.publish(fill)
     if before == number:
-        registry.refresh_view()
+        releases.refresh_view()
         return number, True
-    promoted, reason = _may_replace(registry, before, number)
+    promoted, reason = _may_replace(releases, before, number)
     # The history first: whoever finds a promoted release finds its entries too.
-    if made is None or number not in registry.releases_in_history():
+    if made is None or number not in releases.releases_in_history():
         said = entries(fleet, race, verdict, number).values()
-        registry.append_history([{**entry, "promotion": reason} for entry in said])
+        releases.append_history([{**entry, "promotion": reason} for entry in said])
     if promoted:
-        registry.promote(number, expected=before, facts={"forced": False})
+        releases.promote(number, expected=before, facts={"forced": False})
     if not fleet.settings.releases.model_versioning:
-        registry.keep_only_newest()
+        releases.keep_only_newest()
     return number, promoted
 
 
@@ -78,8 +73,8 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     if source.is_dir():
         shutil.copytree(source, folder / "models")
     lender = _lender(fleet)
-    if lender is not None and fleet.intent is not None:
-        for kind in fleet.intent.carried:
+    if lender is not None:
+        for kind in carried(fleet):
             shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
     write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)])
     write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()))
@@ -131,12 +126,12 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
 def _lender(fleet: Fleet) -> Release | None:
     """The release that lends models to this run; None when all of them were trained in it."""
     number = fleet.intent.release if fleet.intent else None
-    return registry_of(fleet).open(number) if number is not None else None
+    return registry_of(fleet.settings).open(number) if number is not None else None
 
 
 def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any]:
     """Which run made a model's version, and when: this one, or the one that made it for the lending release."""
-    if lender is not None and fleet.intent is not None and kind in fleet.intent.carried:
+    if lender is not None and kind in carried(fleet):
         return {name: lender.manifest["models"][kind][name] for name in ("source_path", "version", "trained_at")}
     created = fleet.run.json("manifest.json")["created"]
     return {"source_path": str(fleet.run.path), "version": fleet.run.run_id, "trained_at": created}
@@ -153,26 +148,13 @@ def _may_replace(registry: Registry, champion: int | None, number: int) -> tuple
     old, new = (registry.open(n).json("card.json") for n in (champion, number))
     if old["freq"] != new["freq"] or old["horizon"] != new["horizon"]:
         return True, "another calendar or horizon: no common yardstick with the champion"
-    share = _known_share(registry, champion, number)
+    share = known_share(registry.open(champion), styles_of(registry.open(number)))
     if share < KNOWN_SHARE:
         return True, f"another fleet: release {champion} knows {share:.0%} of its styles"
     then, now = (_relative_wape(card) for card in (old, new))
     if then is not None and now is not None and now > then + 0.03:
         return False, f"held back: WAPE against the seasonal naive {now:.3f}, the champion's {then:.3f}"
     return True, "not worse than the champion"
-
-
-def _known_share(registry: Registry, champion: int, number: int) -> float:
-    """Share of a release's styles that the champion forecasts."""
-    old, new = (
-        {
-            series
-            for _, forecast in read_forecasts(registry.open(n).file("forecasts.parquet"))
-            for series in forecast.ids
-        }
-        for n in (champion, number)
-    )
-    return len(new & old) / max(1, len(new))
 
 
 def _relative_wape(card: Mapping[str, Any]) -> float | None:

@@ -140,13 +140,15 @@ def _words(task: Task, n_series: int) -> str:
 
 def _unfinished(run: RunFolder, tasks: Sequence[Task]) -> list[Task]:
     """The tasks that are still to do. A batch that is not as it was written, or is of no task, is removed first."""
-    names = {task.name for task in tasks}
+    names, done = {task.name for task in tasks}, set()
     for path in (run.path / "batches").glob("*.parquet"):
         whole, _, _ = path.stem.partition(".")  # parts of a batch that was split are named after it
-        if whole not in names or not finished(run.path, path.stem):
+        if whole in names and finished(run.path, path.stem):
+            done.add(path.stem)
+        else:
             log.warning("%s is not as it was written: done again", path.name)
             path.unlink()
-    return [task for task in tasks if not finished(run.path, task.name)]
+    return [task for task in tasks if task.name not in done]
 
 
 def _sweep(run: RunFolder) -> None:

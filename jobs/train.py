@@ -1,4 +1,4 @@
-"""`python -m jobs.train`: trains every enabled model (or those of `only`), scores them and makes a release."""
+"""`python -m jobs.train`: trains the models that are due (or those of `only`), scores them and makes a release."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from jobs.carry import Intent, what_is_due, with_carried
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
-from jobs.fleet import Decide, compete, prepare, registry
+from jobs.fleet import Decide, compete, prepare, registry_of
 from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
-from jobs.publish import publish, registry_of
+from jobs.publish import publish
 from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.rowless import failed_models
 from jobs.settings import Settings
@@ -25,7 +25,7 @@ def body(settings: Settings) -> int:
     0."""
     if settings.resume or settings.validate:
         return release_fleet(settings, "train", report=False)
-    releases = registry(settings)
+    releases = registry_of(settings)
     champion = releases.open("champion") if releases.alias("champion") is not None else None
     now = datetime.now(UTC)
     due = what_is_due(settings, champion, now)
@@ -73,7 +73,7 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
     fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
-    release = registry_of(fleet).root / "releases" / f"{number:06d}"
+    release = registry_of(fleet.settings).root / "releases" / f"{number:06d}"
     paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
     if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))

@@ -11,8 +11,7 @@ import pytest
 from demand.errors import StorageError
 from jobs import backtest, compose, train
 from jobs.earlier_names import KEEP_HISTORY, write_earlier_names
-from jobs.fleet import write_config
-from jobs.publish import registry_of
+from jobs.fleet import registry_of, write_config
 
 
 def read(path: Path):
@@ -39,7 +38,7 @@ def test_when_nothing_is_released_then_only_what_the_run_wrote_is_there(wrote):
 
 
 def test_when_the_history_is_long_then_the_newest_hundred_are_a_list_in_their_order(wrote):
-    registry_of(wrote).append_history([{"release": k} for k in range(KEEP_HISTORY + 5)])
+    registry_of(wrote.settings).append_history([{"release": k} for k in range(KEEP_HISTORY + 5)])
     folder = write_earlier_names(wrote.run, wrote.settings)
     assert read(folder / "training_history.json") == [{"release": k} for k in range(5, KEEP_HISTORY + 5)]
 

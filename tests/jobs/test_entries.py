@@ -10,8 +10,9 @@ import pytest
 
 from jobs import compose
 from jobs.entries import entries, top_features
+from jobs.fleet import registry_of
 from jobs.outputs import summary, write_backtest
-from jobs.publish import publish, registry_of
+from jobs.publish import publish
 from jobs.rowless import commonest_reason, failed_models
 from models.catalog import BASELINES, FORECASTERS, recipe
 from models.files import write_json
@@ -35,7 +36,7 @@ def test_when_models_succeed_then_each_entry_has_the_agreed_fields_and_traces_to
     write_backtest(fleet, race, verdict)
     number, _ = publish(fleet, race, verdict, styles)
     stored = fleet.run.json("backtest.json")["results"]
-    history = {entry["model_type"]: entry for entry in registry_of(fleet).history()}
+    history = {entry["model_type"]: entry for entry in registry_of(fleet.settings).history()}
     assert set(history) == {*fleet.recipes, "ensemble"} == set(stored)
     cells = int(fleet.panel.lengths.sum())
     for kind, entry in history.items():
@@ -48,7 +49,7 @@ def test_when_models_succeed_then_each_entry_has_the_agreed_fields_and_traces_to
         assert entry["metrics"]["evaluation_id"] == stored[kind]["metrics"]["evaluation_id"]
         assert (entry["metrics"]["train_size"], entry["metrics"]["test_size"]) == (cells, stored[kind]["test_size"])
         assert (entry["run_id"], entry["release"], entry["promotion"]) == ("r", number, "first release")
-        assert (registry_of(fleet).root / entry["model_path"]).exists()
+        assert (registry_of(fleet.settings).root / entry["model_path"]).exists()
     assert history["arima"]["parameters"] == {**asdict(fleet.recipes["arima"]), "raises_on": ["S007"], "dies_on": []}
     assert history["ensemble"]["parameters"]["aggregation"] == fleet.settings.ensemble.aggregation
 
@@ -60,7 +61,7 @@ def test_when_the_summary_is_written_then_its_results_are_the_entries_of_the_his
     told = fleet.run.json("summary.json")
     assert told["results"] == {
         entry["model_type"]: {name: value for name, value in entry.items() if name != "promotion"}
-        for entry in registry_of(fleet).history()
+        for entry in registry_of(fleet.settings).history()
     }
     assert told["models_attempted"] == told["models_succeeded"] == len(told["results"])
     assert (told["run_id"], told["release"]) == ("r", 1)
@@ -79,7 +80,7 @@ def test_when_a_model_made_no_row_anywhere_then_its_entry_says_why_and_claims_no
     broken = without_arima(race, reason)
     fleet = replace(fleet, settings=replace(fleet.settings, only=asked))
     publish(fleet, broken, verdict, styles)
-    history = {entry["model_type"]: entry for entry in registry_of(fleet).history()}
+    history = {entry["model_type"]: entry for entry in registry_of(fleet.settings).history()}
     entry = history["arima"]
     assert (entry["status"], entry["error"], entry["metrics"]) == (status, reason, None)
     assert entry["trained_at"] == fleet.run.json("manifest.json")["created"]
@@ -107,10 +108,10 @@ def test_when_a_model_keeps_no_file_then_the_release_does_not_list_it(judged):
         path.rmdir() if path.is_dir() else path.unlink()
     fleet.run.file("models/mean").rmdir()
     publish(fleet, race, verdict, styles)
-    release = registry_of(fleet).open("champion")
+    release = registry_of(fleet.settings).open("champion")
     assert set(release.manifest["models"]) == {*fleet.recipes, "ensemble"} - {"mean"}
     assert all(release.file(model["path"]).exists() for model in release.manifest["models"].values())
-    mean = next(entry for entry in registry_of(fleet).history() if entry["model_type"] == "mean")
+    mean = next(entry for entry in registry_of(fleet.settings).history() if entry["model_type"] == "mean")
     assert mean["model_path"] is None
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.publish import _may_replace, publish, registry_of
+from jobs.fleet import registry_of
+from jobs.publish import _may_replace, publish
 from jobs.tasks import read_forecasts
 from tests.jobs.conftest import MANIFEST
 
@@ -15,7 +16,7 @@ from tests.jobs.conftest import MANIFEST
 def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(judged):
     fleet, _race, verdict, _ = judged
     assert publish(*judged) == (1, True)
-    registry = registry_of(fleet)
+    registry = registry_of(fleet.settings)
     release = registry.open("champion")
     assert release.number == 1
     ((kind, served),) = read_forecasts(release.file("forecasts.parquet"))
@@ -39,7 +40,7 @@ def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(ju
 def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second_one(judged):
     fleet, race, verdict, styles = judged
     assert publish(fleet, race, verdict, styles)[0] == 1
-    registry = registry_of(fleet)
+    registry = registry_of(fleet.settings)
     history = (registry.root / "history.jsonl").read_text()
     resumed = replace(fleet, settings=replace(fleet.settings, resume="r"))
     assert publish(resumed, race, verdict, styles) == (1, True)
@@ -79,7 +80,7 @@ def test_when_a_later_release_is_clearly_worse_then_it_is_made_but_not_promoted(
     fleet, race, verdict, styles = judged
     assert publish(fleet, race, verdict, styles) == (1, True)
     assert publish(fleet, race, with_error(verdict, 6.0), styles) == (2, False)
-    registry = registry_of(fleet)
+    registry = registry_of(fleet.settings)
     assert registry.alias("champion") == 1
     assert registry.numbers() == [1, 2]
     last = json.loads((registry.root / "history.jsonl").read_text().splitlines()[-1])
@@ -90,7 +91,7 @@ def test_when_a_later_release_is_clearly_worse_then_it_is_made_but_not_promoted(
 
 def test_when_another_calendar_or_horizon_is_released_then_there_is_no_yardstick_and_it_is_promoted(judged):
     fleet, race, verdict, styles = judged
-    registry = registry_of(fleet)
+    registry = registry_of(fleet.settings)
     publish(fleet, race, verdict, styles)
     weekly = replace(fleet, panel=replace(fleet.panel, freq="W-SUN"))
     number, promoted = publish(weekly, race, with_error(verdict, 6.0), styles)
@@ -104,13 +105,13 @@ def test_when_versions_are_not_kept_then_only_champion_and_newest_stay(judged):
                                                                            model_versioning=False)))  # fmt: skip
     for _ in range(3):
         publish(lean, race, verdict, styles)
-    assert registry_of(fleet).numbers() == [3]
+    assert registry_of(fleet.settings).numbers() == [3]
     publish(lean, race, with_error(verdict, 6.0), styles)
-    assert registry_of(fleet).numbers() == [3, 4]
+    assert registry_of(fleet.settings).numbers() == [3, 4]
 
 
 def test_when_there_is_no_live_forecast_then_nothing_is_released(judged):
     fleet, race, verdict, styles = judged
     with pytest.raises(ValueError, match="live origin"):
         publish(fleet, race, replace(verdict, live=None), styles)
-    assert registry_of(fleet).numbers() == []
+    assert registry_of(fleet.settings).numbers() == []
