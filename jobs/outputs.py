@@ -26,6 +26,7 @@ from models.base import Forecast
 
 MIN_LENGTH = 2  # a series enters the forecasts table at an origin with at least two periods of history
 WIDTH = 80
+SHOWN_S = 1.0  # a stage that took less is not worth a word
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -152,8 +153,8 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
         lines.append(f"Served    {verdict.served}{_measured(verdict)}{why}")
     lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in fleet.stages.items())
-    lines.append(f"Time      {seconds}")
+    took = [f"{name} {value:.0f} s" for name, value in fleet.stages.items() if value >= SHOWN_S]
+    lines.append(f"Time      {', '.join(took) or 'under a second'}")
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
 
 
