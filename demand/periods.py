@@ -62,10 +62,9 @@ def to_panel(rows: CleanRows, settings: CleaningSettings, freq: str, *, regular:
     """The panel of the open rows; closes rows of styles without any known quantity, and blanks nobody needs.
 
     Rows of one style and period are summed (net of returns); a period whose rows are all blank, or all left out for
-    their unit, is unknown. Past and
-    future columns take the mean of the rows. The result does not depend on the order of the rows. Raises CalendarError
-    (see `choose_frequency`; doubled periods when same_period is "raise"; gaps when gaps is "raise") and SchemaError
-    when no style has a known quantity.
+    their unit, is unknown. Past and future columns take the mean of the rows. The result does not depend on the order
+    of the rows. Raises CalendarError (see `choose_frequency`; doubled periods when same_period is "raise"; gaps when
+    gaps is "raise") and SchemaError when no style has a known quantity.
     """
     ledger, facts = rows.ledger, {}
     freq = choose_frequency(rows.days[ledger.open], freq, regular)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from demand.durable import write_whole
+from jobs.fleet import registry_of
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from models.files import read_json, write_json
-from models.registry import Registry
 
 FOLDER = "earlier"
 KEEP_HISTORY = 100  # the newest entries of the history
@@ -32,7 +32,7 @@ def write_earlier_names(run: RunFolder, settings: Settings) -> Path:
     StorageError when the folder cannot be written.
     """
     folder = Path(settings.storage.root) / FOLDER
-    registry = Registry(Path(settings.storage.root) / settings.storage.model_registry)
+    registry = registry_of(settings)
     _write(folder / "ml_config.json", run.json("config.json"))
     if registry.view_path.is_file():
         _write(folder / "production" / "model_registry.json", read_json(registry.view_path))

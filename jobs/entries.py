@@ -21,9 +21,9 @@ def entries(fleet: Fleet, race: Race, verdict: Verdict, release: int | None) -> 
 
     status: success, failed or skipped (it declined the data; or it was not due, and a release's version is used); the
     last two carry the cause as `error`. A model without rows has no metrics, since those that were scored in their
-    place are its fallback's. metrics: `M`, beside the seasonal naive, with
-    train_size and test_size in cells; its evaluation_id is that of the same model in the run's backtest.json.
-    model_path: below the registry, None where nothing of the model is kept.
+    place are its fallback's. metrics: `M`, beside the seasonal naive, with train_size and test_size in cells; its
+    evaluation_id is that of the same model in the run's backtest.json. model_path: below the registry, None where
+    nothing of the model is kept.
     """
     manifest = fleet.run.json("manifest.json")
     without, failed = without_rows(race), failed_models(race, fleet.settings)
