@@ -17,6 +17,7 @@ from demand.cleaning import CleaningSettings, CleanRows, static_table
 from demand.columns import ColumnSettings
 from demand.errors import SHOWN, SchemaError, SettingsError
 from demand.far_dates import close_far
+from demand.headers import shown_cell
 from demand.kept import MANIFEST, as_kept, read_kept, refuse_unlisted
 from demand.masking import masked
 from demand.outliers import flag
@@ -159,6 +160,14 @@ def _near(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, 
     return replace(rows, ledger=ledger, facts=facts, static=static)
 
 
+def _ignored(reading: Reading) -> tuple[str, ...]:
+    """The headers of columns that play no part, in the order of the file."""
+    rows = reading.rows
+    part = {*reading.headers.values(), *reading.style, *reading.personal, *reading.kept}
+    part |= {*rows.past, *rows.future, *rows.labels}
+    return tuple(shown_cell(name) for name in reading.columns if name not in part and name.strip())
+
+
 def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading, made: Periods) -> CleaningReport:
     panel, rows, appended = made.panel, reading.rows, reading.appended
     facts = {**rows.facts, **made.facts}
@@ -197,6 +206,7 @@ def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading
         layout=reading.layout,
         mapping=reading.mapping,
         personal_dropped=reading.personal,
+        ignored_columns=_ignored(reading),
         notes=tuple(notes),
         rows_in=rows_in,
         used=made.used,

@@ -32,7 +32,8 @@ class CleaningReport:
 
     rows_in = used + merged + sum(left_out): used rows each gave a (style, period) of the panel, merged rows were added
     to one of them, left_out names why the others were not used. A wide table counts one row per cell. Shares are
-    fractions. No value of a personal column is in here, only the headers of those that were dropped.
+    fractions. No value of a personal column is in here, only the headers of those that were dropped. Every other column
+    of the source is in `mapping`, carried because a setting names it, or among `ignored_columns`.
 
     appended, when rows were added to those kept before: what the new files brought, rows_in = added + known (kept
     already) + correcting (in the place of `replaced` older ones) + unread. The account above is then of all kept rows.
@@ -45,6 +46,7 @@ class CleaningReport:
     layout: tuple[str, ...]
     mapping: Mapping[str, str]
     personal_dropped: tuple[str, ...]
+    ignored_columns: tuple[str, ...]
     notes: tuple[str, ...]
 
     rows_in: int
@@ -143,6 +145,8 @@ class CleaningReport:
             lines.append(f"Rejected  {len(self.rejected):,} styles: {shown}")
         if self.personal_dropped:
             lines.append(f"Dropped   personal columns: {', '.join(self.personal_dropped)}")
+        if self.ignored_columns:
+            lines.append(f"Ignored   {', '.join(self.ignored_columns)}")
         lines += [f"Note      {note}" for note in (*self.layout, *self.notes)]
         for finding in (*self.failed, *self.warned):
             sign = "ERROR" if finding.level == "error" else "Warning"

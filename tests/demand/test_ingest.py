@@ -48,6 +48,10 @@ def test_when_a_raw_export_is_ingested_then_the_panel_is_the_demand_behind_it(tm
     assert report.left_out["unit kg is not yds"] > 0
     assert report.returns["rows"] > 0
     assert report.personal_dropped == ("Document", "Customer", "1st Invoice", "Sales Rep", "Selling Co", "PO#")
+    assert report.ignored_columns == ("Commission",)
+    header = path.read_text(encoding="utf-8-sig").splitlines()[1]
+    played = {text.partition(" (")[0] for text in report.mapping.values()}
+    assert {name for name in header.split(",") if name} == played | {*report.personal_dropped, *report.ignored_columns}
     assert accounted(found)
     assert report.rows_in == len(path.read_text(encoding="utf-8-sig").splitlines()) - 2
 
