@@ -21,7 +21,7 @@ from jobs.settings import Settings
 from jobs.stored_run import FRESH, changed_keys, stored_settings
 
 MAX_ARGUMENT = 4_000  # characters
-_OF_CONFIG = ("show", "due_on")
+_OF_ONE_JOB = {"show": "config", "due_on": "config", "release": "rollback", "reason": "rollback"}
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
     "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",
@@ -245,8 +245,9 @@ def _explained(error: Exception, job: str, overrides: Sequence[str]) -> Settings
 
 def unknown_key(found: str, known: Sequence[str]) -> SettingsError:
     """Names the nearest known key: one that ends alike, else one that is spelt alike."""
-    if found in _OF_CONFIG:
-        return SettingsError("unknown key in this job's settings", found=found, hint="It is one of jobs.config")
+    if found in _OF_ONE_JOB:
+        hint = f"It is one of jobs.{_OF_ONE_JOB[found]}"
+        return SettingsError("unknown key in this job's settings", found=found, hint=hint)
     sections = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
     places = {path.rpartition(".")[2]: path for path in sorted([*known, *sections], key=lambda path: -path.count("."))}
     if "." in found:

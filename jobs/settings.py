@@ -55,7 +55,8 @@ Name = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is
 DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
 _NOT_IN_HASH = ("storage", "cluster", "output", "parallel_training", "max_parallel_jobs", "run_id", "resume", "force",
-                "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on")  # fmt: skip
+                "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
+                "reason")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -114,6 +115,8 @@ class Settings:
     progress: Literal["auto"] | Flag = "auto"
     show: str | None = None
     due_on: date | None = None
+    release: Whole | None = None
+    reason: Name | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":

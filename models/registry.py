@@ -6,7 +6,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,8 @@ class Registry:
 
     releases/000007/      immutable; a number is given once, by a rename onto a name that did not exist
     aliases/champion.json {release, at, manifest_sha256, ..}; replaced whole
-    history.jsonl         one object a line, appended
+    history.jsonl         what was trained, one object a line, appended
+    promotions.jsonl      what `champion` ever pointed at, one pointer a line, appended
     registry.json         a view of the champion, for people and older clients
     staging/              releases in the making, each held by a lock; what a killed process left is removed
     """
@@ -46,6 +47,10 @@ class Registry:
     @property
     def history_path(self) -> Path:
         return self.root / "history.jsonl"
+
+    @property
+    def promotions_path(self) -> Path:
+        return self.root / "promotions.jsonl"
 
     def publish(self, fill: Callable[[Path], Mapping[str, Any]]) -> int:
         """Makes a release: `fill` writes its files into a hidden folder and returns the manifest's facts.
@@ -111,11 +116,12 @@ class Registry:
         """Points `champion` at a release, and `previous` at what it pointed to.
 
         `expected` is the champion the caller decided against; when another one stands there by now, nothing changes
-        and RegistryError says so.
+        and RegistryError says so. `facts` (strict JSON) are kept with the pointer, in promotions.jsonl and in the view.
         """
         release = self.open(number)
         with self._lock():
             self._remove_parts()
+            self._note_champion()
             before = self._pointer("champion")
             current = None if before is None else before["release"]
             if current != expected:
@@ -126,6 +132,7 @@ class Registry:
                 self._point("previous", {**kept, "at": now})
             value = {"release": number, "at": now, "manifest_sha256": release.manifest_sha256}
             self._point("champion", {**value, "previous": current, "facts": dict(facts)})
+            self._note_champion()
             self._write_view(release)
 
     def refresh_view(self) -> None:
@@ -133,6 +140,22 @@ class Registry:
         with self._lock():
             if self._pointer("champion") is not None:
                 self._write_view(self.open("champion"))
+
+    def promotions(self) -> list[dict[str, Any]]:
+        """Each pointer `champion` ever was, oldest first, today's last: {release, at, previous, facts, ..}."""
+        kept = self._lines(self.promotions_path)
+        champion = self._pointer("champion")
+        return kept if champion is None or champion in kept[-1:] else [*kept, champion]
+
+    def _note_champion(self) -> None:
+        """Adds the champion's pointer to promotions.jsonl unless it is the last line; the caller holds the lock.
+
+        Before each change too: a process killed after it moved the pointer left that line to the next one.
+        """
+        kept = self._lines(self.promotions_path)
+        missing = self.promotions()[len(kept) :]
+        if missing:
+            self._append(self.promotions_path, missing)
 
     def _write_view(self, champion: Release) -> None:
         pointer = self._pointer("champion") or {}
@@ -146,22 +169,26 @@ class Registry:
 
         NaN raises ValueError before anything is written; StorageError when the file cannot be written.
         """
-        lines = "".join(json.dumps(entry, allow_nan=False, ensure_ascii=False) + "\n" for entry in entries).encode()
         with self._lock():
-            try:
-                with self.history_path.open("ab+") as file:
-                    size = file.seek(0, os.SEEK_END)
-                    if size and not self._ends_with_a_line(file, size):
-                        lines = b"\n" + lines  # what a killed writer left stays a line of its own
-                    try:
-                        file.write(lines)
-                        file.flush()
-                        os.fsync(file.fileno())
-                    except OSError:
-                        os.ftruncate(file.fileno(), size)
-                        raise
-            except OSError as error:
-                raise unwritable(self.root, error) from None
+            self._append(self.history_path, entries)
+
+    def _append(self, path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Adds a line an entry, all or none; the caller holds the lock."""
+        lines = "".join(json.dumps(entry, allow_nan=False, ensure_ascii=False) + "\n" for entry in entries).encode()
+        try:
+            with path.open("ab+") as file:
+                size = file.seek(0, os.SEEK_END)
+                if size and not self._ends_with_a_line(file, size):
+                    lines = b"\n" + lines  # what a killed writer left stays a line of its own
+                try:
+                    file.write(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.ftruncate(file.fileno(), size)
+                    raise
+        except OSError as error:
+            raise unwritable(self.root, error) from None
 
     @staticmethod
     def _ends_with_a_line(file: BinaryIO, size: int) -> bool:
@@ -173,12 +200,15 @@ class Registry:
 
         Raises VersionUnreadable when the file cannot be read.
         """
+        return self._lines(self.history_path)
+
+    @staticmethod
+    def _lines(path: Path) -> list[dict[str, Any]]:
+        """The objects of a file that grows by lines, oldest first."""
         try:
-            whole = self.history_path.read_bytes() if self.history_path.is_file() else b""
+            whole = path.read_bytes() if path.is_file() else b""
         except OSError as error:
-            raise VersionUnreadable(
-                "the history cannot be read", file=str(self.history_path), cause=str(error)
-            ) from None
+            raise VersionUnreadable("the history cannot be read", file=str(path), cause=str(error)) from None
         entries = []
         for number, line in enumerate(whole.split(b"\n"), start=1):
             if not line:
@@ -190,7 +220,7 @@ class Registry:
             if isinstance(entry, dict):
                 entries.append(entry)
             else:
-                log.warning("%s: line %d is not whole and is left out", self.history_path.name, number)
+                log.warning("%s: line %d is not whole and is left out", path.name, number)
         return entries
 
     def releases_in_history(self) -> set[int]:

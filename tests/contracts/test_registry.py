@@ -63,6 +63,7 @@ class RegistryContract:
         registry.promote(two, expected=one, facts={})
         assert (registry.alias("champion"), registry.alias("previous")) == (two, one)
         registry.promote(one, expected=two, facts={})  # a rollback
+        assert [pointer["release"] for pointer in registry.promotions()] == [one, two, one]
         assert (registry.alias("champion"), registry.alias("previous")) == (one, two)
         assert registry.open("champion").json("card.json") == {"text": "a"}
 

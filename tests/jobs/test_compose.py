@@ -22,7 +22,8 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config")
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback")
+OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None}}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_when_a_job_is_asked_bare_then_its_settings_are_valid():
     shared = {"defaults": ["base", "_self_", {"experiment": None}]}
     for job in JOBS:  # composing each takes half a second; what they say is the same
         said = yaml.safe_load((CONF / f"{job}.yaml").read_text(encoding="utf-8"))
-        assert said == shared | ({"show": None, "due_on": None} if job == "config" else {})
+        assert said == shared | OWN.get(job, {})
 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
@@ -89,6 +90,7 @@ def test_when_keys_are_set_then_hydras_grammar_is_understood_and_no_folder_is_to
         (["experiment=smok"], "nearest='smoke'"),
         (["+experiment=smoke"], "Leave out the"),
         (["due_on=2025-09-15"], "jobs.config"),
+        (["release=1"], "jobs.rollback"),
         (["+models.arima._target_=os.system"], "never name code"),
         (["source.path=${nope}", "~models.tsb"], "nope"),
     ],
@@ -268,7 +270,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = compose.help_text("config")
+    text = "\n".join([compose.help_text("config"), compose.help_text("rollback")])
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)

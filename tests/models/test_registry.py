@@ -106,6 +106,9 @@ def test_when_the_work_is_cut_at_any_file_system_call_then_what_is_seen_is_whole
         assert registry.open("champion").json("card.json")["text"] == "again", where
         assert registry.open("previous").number == champion, where
         assert {entry["release"] for entry in registry.history()} >= {1, again}, where
+        # No promotion is lost, also when the work died between the pointer and the line that notes it.
+        noted = [json.loads(line)["release"] for line in registry.promotions_path.read_bytes().splitlines() if line]
+        assert noted == ([1, 3, again] if champion == 3 else [1, again]), where
         view = json.loads(registry.view_path.read_text())
         assert (view["arima"]["release"], view["arima"]["previous"]) == (again, champion), where
         left = list(registry.staging.iterdir())  # a lock cut before it named its owner waits for an hour
