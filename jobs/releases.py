@@ -27,9 +27,7 @@ def body(settings: Settings) -> int:
     registry = registry_of(settings)
     numbers = registry.numbers()
     if not numbers:
-        raise VersionNotFound(
-            "nothing was released yet", registry=str(registry.root), hint="Run python -m jobs.pipeline first"
-        )
+        raise nothing_released(registry)
     aliases = aliases_of(registry)
     table = Table(*_COLUMNS, box=None, pad_edge=False, header_style="bold")
     for column in table.columns[4:]:
@@ -46,6 +44,12 @@ def body(settings: Settings) -> int:
         show(f"{len(numbers) - SHOWN} older ones are not shown.")
     show(*damaged, *map(_promotion, registry.promotions()[-SHOWN:]))
     return FAILED if damaged else OK
+
+
+def nothing_released(registry: Registry) -> VersionNotFound:
+    """The error of whoever needs a release where none was made."""
+    hint = "Run python -m jobs.pipeline first"
+    return VersionNotFound("nothing was released yet", registry=str(registry.root), hint=hint)
 
 
 def aliases_of(registry: Registry) -> dict[int, list[str]]:

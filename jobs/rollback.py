@@ -5,6 +5,7 @@ from __future__ import annotations
 from demand.errors import SettingsError, VersionNotFound
 from jobs.entry import OK, run
 from jobs.fleet import registry_of
+from jobs.releases import nothing_released
 from jobs.settings import Settings
 from jobs.show import show
 from models.registry import Registry
@@ -20,9 +21,7 @@ def body(settings: Settings) -> int:
     registry = registry_of(settings)
     champion = registry.alias("champion")
     if champion is None:
-        raise VersionNotFound(
-            "nothing was released yet", registry=str(registry.root), hint="Run python -m jobs.pipeline first"
-        )
+        raise nothing_released(registry)
     target = settings.release or registry.alias("previous")
     served = served_before(registry)
     if target is None:

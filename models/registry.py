@@ -143,17 +143,20 @@ class Registry:
 
     def promotions(self) -> list[dict[str, Any]]:
         """Each pointer `champion` ever was, oldest first, today's last: {release, at, previous, facts, ..}."""
-        kept = self._lines(self.promotions_path)
-        champion = self._pointer("champion")
-        return kept if champion is None or champion in kept[-1:] else [*kept, champion]
+        kept, missing = self._noted()
+        return kept + missing
+
+    def _noted(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The lines of promotions.jsonl, and the one it lacks: a champion that nobody has noted yet."""
+        kept, champion = self._lines(self.promotions_path), self._pointer("champion")
+        return kept, [] if champion is None or champion in kept[-1:] else [champion]
 
     def _note_champion(self) -> None:
         """Adds the champion's pointer to promotions.jsonl unless it is the last line; the caller holds the lock.
 
         Before each change too: a process killed after it moved the pointer left that line to the next one.
         """
-        kept = self._lines(self.promotions_path)
-        missing = self.promotions()[len(kept) :]
+        _, missing = self._noted()
         if missing:
             self._append(self.promotions_path, missing)
 
