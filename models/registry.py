@@ -96,9 +96,7 @@ class Registry:
         if pointer is None:
             raise VersionNotFound("no release has this alias", alias=which, hint="Run python -m jobs.pipeline first")
         release = self._open(int(pointer["release"]))
-        promised = pointer["manifest_sha256"]
-        if promised is not None and promised != release.manifest_sha256:
-            raise VersionUnreadable("the release is not the one that was promoted", alias=which, release=release.number)
+        _refuse_another(release, pointer)
         return release
 
     def _open(self, number: int) -> Release:
@@ -122,6 +120,9 @@ class Registry:
         with self._lock():
             self._remove_parts()
             self._note_champion()
+            for pointer in self.promotions():
+                if pointer["release"] == number:  # it served before: only the same bytes may again
+                    _refuse_another(release, pointer)
             before = self._pointer("champion")
             current = None if before is None else before["release"]
             if current != expected:
@@ -281,6 +282,13 @@ class Registry:
             except OSError as error:
                 raise unwritable(self.root, error) from None
             yield
+
+
+def _refuse_another(release: Release, pointer: Mapping[str, Any]) -> None:
+    """Raises VersionUnreadable when the release is not the one this pointer was given (its manifest was replaced)."""
+    promised = pointer["manifest_sha256"]
+    if promised is not None and promised != release.manifest_sha256:
+        raise VersionUnreadable("the release is not the one that was promoted", release=release.number)
 
 
 def _check_alias(name: str) -> None:

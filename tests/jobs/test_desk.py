@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -126,6 +127,23 @@ def test_when_the_release_to_go_back_to_is_damaged_then_the_champion_stays_and_t
     assert tree(desk) == before
     assert exit_code("releases", releases.body, told(desk)) == FAILED
     assert "Damaged   1: " in capsys.readouterr().out
+
+
+def test_when_the_release_to_go_back_to_was_swapped_for_a_whole_other_one_then_the_champion_stays(desk, capsys):
+    folder = desk.root / "releases" / "000001"
+    shutil.rmtree(folder)
+    shutil.copytree(desk.root / "releases" / "000003", folder)
+    before = tree(desk)
+    assert desk.open(1).manifest["run_id"] == "run 3"  # whole in itself: only the promotion knows better
+    assert exit_code("rollback", rollback.body, told(desk)) == FAILED
+    assert "not the one that was promoted" in capsys.readouterr().err
+    assert tree(desk) == before
+
+
+def test_when_the_champion_itself_is_damaged_then_the_release_before_still_serves_again(desk):
+    (desk.root / "releases" / "000002" / "card.json").write_text("{}")
+    assert exit_code("rollback", rollback.body, told(desk)) == OK
+    assert desk.open("champion").number == 1
 
 
 def test_when_releases_are_listed_then_each_shows_its_alias_and_figures_within_80_columns(desk, capsys):
