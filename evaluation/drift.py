@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from scipy import stats
 
 from demand.panel import TARGET, Floats, Panel, Strings
 
-MOST_WINDOWS, FEWEST_WINDOWS = 12, 4  # earlier windows compared with: up to a year of months, at least what tells spread
+MOST_WINDOWS, FEWEST_WINDOWS = (
+    12,
+    4,
+)  # earlier windows compared with: up to a year of months, at least what tells spread
 BINS = 10
 FEWEST_STYLES = 20  # fewer do not make a distribution
 
@@ -38,8 +42,8 @@ def drift(
     windows of the same length before the origin, which the champion learned from.
 
     `drifted` when a measure is both over its limit and beyond chance: p below `false_alarm` after Holm's correction for
-    the number of measures. Measures: `level` (mean demand per period, as a ratio), `zero_share` (of the cells of styles
-    that had started), `silent_share` (styles that sold in the window before and sold nothing in this one),
+    the number of measures. Measures: `level` (mean demand per style and period, as a ratio), `zero_share` (of the cells
+    of styles that had started), `silent_share` (styles that sold in the window before and sold nothing in this one),
     `distribution` (PSI of the styles' mean levels; the two-sample Kolmogorov-Smirnov statistic beside it),
     `new_styles` (share unknown to the release; `known` are its styles), and `past.NAME` (mean of each past column).
 
@@ -91,13 +95,10 @@ def _windows(panel: Panel, origin: int, end: int, periods: int) -> tuple[int, in
 
 
 def _level(panel: Panel, start: int, length: int, name: str = TARGET) -> float:
-    """Mean of the demand of the fleet per period (of the cells, for another column); NaN when nothing is known."""
+    """Mean over the known cells of the window; NaN when nothing is known. Per cell, so that a growing number of styles
+    is no change of level."""
     values = panel.window(start, length, name)
-    if not np.isfinite(values).any():
-        return float("nan")
-    if name != TARGET:
-        return float(np.nanmean(values))
-    return float(np.nansum(values) / length)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _zero_share(panel: Panel, start: int, length: int) -> float:
@@ -110,7 +111,7 @@ def _silent(panel: Panel, starts: Sequence[int], first: int, length: int) -> lis
     """Share of the styles selling in the window before that sold nothing: between earlier windows, then now."""
     sold = [_sold(panel, start, length) for start in (*starts, first)]
     out = []
-    for before, after in zip(sold, sold[1:], strict=False):
+    for before, after in pairwise(sold):
         out.append(float((before & ~after).sum() / before.sum()) if before.any() else float("nan"))
     return out
 
@@ -161,8 +162,8 @@ def _distribution(panel: Panel, earlier: int, first: int, length: int, limit: fl
     n_styles = int(both.sum())
     p = float(stats.chi2.sf(value * n_styles / 2, bins - 1))
     ks = stats.ks_2samp(before[both], now[both])
-    return {**out, "now": value, "over": bool(value > limit), "p": p, "ks": float(ks.statistic), "ks_p": float(ks.pvalue),
-            "n_styles": n_styles}  # fmt: skip
+    return {**out, "now": value, "over": bool(value > limit), "p": p, "ks": float(ks.statistic),
+            "ks_p": float(ks.pvalue), "n_styles": n_styles}  # fmt: skip
 
 
 def _mean_levels(panel: Panel, start: int, length: int) -> Floats:
@@ -195,8 +196,9 @@ def _new_styles(panel: Panel, known: Strings, limit: float) -> dict[str, Any]:
     new = ~np.isin(panel.ids, known)
     gone = int((~np.isin(known, panel.ids)).sum())
     share = float(new.mean()) if panel.n_series else 0.0
+    over = share > limit
     return {"measure": "new_styles", "now": share, "before": 0.0, "limit": limit, "p": None, "p_adjusted": None,
-            "over": share > limit, "drifted": share > limit, "reason": "", "n_new": int(new.sum()), "n_gone": gone}  # fmt: skip
+            "over": over, "drifted": over, "reason": "", "n_new": int(new.sum()), "n_gone": gone}  # fmt: skip
 
 
 def _holm(measures: Sequence[dict[str, Any]]) -> None:

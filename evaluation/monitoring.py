@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -167,13 +167,3 @@ def _block_counts(rng: np.random.Generator, size: int, t: int, block: int) -> Fl
 def window_number(end: int, origin: int, periods: int) -> int:
     """Which window after a release's origin holds period `end`: 0 for the first `periods` periods, then 1, .."""
     return max(0, end - origin - 1) // periods
-
-
-def new_data_share(n_new: int, n_before: int) -> float | None:
-    """New known cells since the origin, over those the release knew; None when it knew none."""
-    return n_new / n_before if n_before else None
-
-
-def learned(kinds: Sequence[str], baselines: Sequence[str]) -> tuple[str, ...]:
-    """The kinds that learn something: those that can be trained anew."""
-    return tuple(kind for kind in kinds if kind not in baselines)

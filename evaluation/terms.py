@@ -23,12 +23,13 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Term:
-    """The periods first .. last for which a release's forecast counts; `origin` < first."""
+    """The periods first .. last for which a release's forecast counts; `origin` < first. promotion: its position."""
 
     release: int
     origin: int
     first: int
     last: int
+    promotion: int = 0
 
 
 def terms(promotions: Sequence[Promotion], end: int, freq: str) -> list[Term]:
@@ -53,7 +54,7 @@ def terms(promotions: Sequence[Promotion], end: int, freq: str) -> list[Term]:
         since.append(before)
     until = [*since[1:], end]
     found = [
-        Term(one.release, one.origin, first + 1, min(last, end))
-        for one, first, last in zip(promotions, since, until, strict=True)
+        Term(one.release, one.origin, first + 1, min(last, end), k)
+        for k, (one, first, last) in enumerate(zip(promotions, since, until, strict=True))
     ]
     return [term for term in found if term.first <= term.last]

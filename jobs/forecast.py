@@ -33,11 +33,11 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry_of(settings).open("champion")
     card = release.json("card.json")
-    _refuse_others(settings, release, card)
+    refuse_others(settings, release, card)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
-    _check_same_fleet(panel, release, card)
+    check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])
     history = question.history(panel, fold)
@@ -69,7 +69,7 @@ def body(settings: Settings) -> int:
     return FAILED if unusable else OK
 
 
-def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
+def check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError when the release was not made for this data."""
     if not known_share(release, panel.ids.tolist()):
         raise SettingsError(
@@ -94,7 +94,7 @@ def _aged(panel: Panel, release: Release) -> list[str]:
     return [f"Warning   the models were trained {gone} periods ago: run jobs.train"] if gone > horizon else []
 
 
-def _refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
+def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError for each key that was set to another value than the release decides: it could not act."""
     stored = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),

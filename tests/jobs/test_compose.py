@@ -22,7 +22,7 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback")
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "monitor")
 OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None}}
 
 
