@@ -12,10 +12,8 @@ from scipy import stats
 
 from demand.panel import TARGET, Floats, Panel, Strings
 
-MOST_WINDOWS, FEWEST_WINDOWS = (
-    12,
-    4,
-)  # earlier windows compared with: up to a year of months, at least what tells spread
+MOST_WINDOWS = 12  # earlier windows compared with: up to a year of months
+FEWEST_WINDOWS = 8  # fewer do not tell how much a window varies; the windows get shorter instead
 BINS = 10
 FEWEST_STYLES = 20  # fewer do not make a distribution
 

@@ -213,8 +213,9 @@ def test_when_nothing_was_sold_or_promised_then_there_is_nothing_to_compare():
     assert (found["degraded"], found["wape"]) == (None, None)
     assert "nothing was sold" in found["reason"]
     json.dumps(found, allow_nan=False)
-    cells = matured(panel(y), [Served(Term(1, ORIGIN, ORIGIN + 1, END), {
-        CHAMPION: forecast_of(panel(y).until(ORIGIN), np.ones((len(y), AFTER)))})], ORIGIN + 1, END, 7)[CHAMPION]  # fmt: skip
+    said = forecast_of(panel(y).until(ORIGIN), np.ones((len(y), AFTER)))
+    served = [Served(Term(1, ORIGIN, ORIGIN + 1, END), {CHAMPION: said})]
+    cells = matured(panel(y), served, ORIGIN + 1, END, 7)[CHAMPION]
     for promise in (Promise(None), Promise(0.0)):
         found = degradation(cells, {1: promise}, threshold=0.1, false_alarm=0.01, min_cells=1, min_periods=1, season=7)
         assert (found["degraded"], found["change"]) == (None, None)
