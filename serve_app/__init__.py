@@ -1,0 +1,1 @@
+"""Answer a request: HTTP answers from what was released."""
