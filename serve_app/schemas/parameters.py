@@ -66,9 +66,9 @@ class _Asked(Parameters):
         Horizon | None,
         Field(description="Days ahead. Default 90, or the longest that the release answers if that is shorter"),
     ] = None
-    model: Annotated[
-        Model, Field(description="auto: what is served; another name: that member's stored forecast")
-    ] = "auto"
+    model: Annotated[Model, Field(description="auto: what is served; another name: that member's stored forecast")] = (
+        "auto"
+    )
 
 
 class ForecastParameters(_Paged, _Asked):

@@ -18,12 +18,6 @@ PERCENT = (
     "average_confidence", "best_accuracy", "overall_confidence", "growth_rate", "accuracy_improvement",
     "forecast_volatility",
 )  # fmt: skip
-# Today's screens multiply these themselves.
-FRACTION_PATHS = ("metrics.action_accuracy", "forecast_data[].confidence")
-# Any other share keeps the unit of the files.
-FRACTION = (
-    "confidence_level", "action_accuracy", "coverage", "interval", "weight", "importance", "share", "directional_accuracy",
-)  # fmt: skip
 _DIGITS = 6  # of a percent: 8 digits of the fraction, and 100 x .623 reads 62.3
 
 
@@ -77,7 +71,9 @@ def volatility(totals: Sequence[float]) -> float | None:
     return percent(values.std() / abs(values.mean()))
 
 
-def units(quantity: str, percent_names: Sequence[str], fraction_names: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+def units(
+    quantity: str, percent_names: Sequence[str], fraction_names: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
     """The `units` of an answer: the unit of all quantities, and which of its names are percents and fractions."""
     unknown = set(percent_names) - set(PERCENT)
     if unknown:
