@@ -1,1 +1,1 @@
-"""Answer a request: HTTP answers from what was released."""
+"""Answer a request: a promoted release, read once, answered from."""
