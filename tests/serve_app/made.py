@@ -72,7 +72,7 @@ def make_release(
     write_json(folder / "manifest.json", {**MANIFEST, "seed": seed})
     write_json(folder / "cleaning.json", {"quality_score": 91.0, "rejected": {}, **(quality or {})})
     (folder / "config.yaml").write_text("seed: 42\n", encoding="utf-8")
-    write_order_lines(fleet.run, {str(name): 10 + i for i, name in enumerate(panel.ids)})
+    write_order_lines(fleet.run, panel.ids, 10 + np.arange(panel.n_series))
     race, verdict = compete(fleet)
     publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, fleet.settings))
     return registry_of(fleet.settings).root
