@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from demand.calendar import Calendar
 from demand.panel import Panel
@@ -15,7 +16,7 @@ from jobs import compose
 from jobs.fleet import compete, registry_of
 from jobs.lines import write_order_lines
 from jobs.publish import publish
-from jobs.settings import Settings
+from jobs.settings import Settings, as_plain
 from jobs.verdict import outcomes
 from models.files import write_json
 from models.registry import Registry
@@ -71,7 +72,7 @@ def make_release(
     fleet = races.fleet(folder)
     write_json(folder / "manifest.json", {**MANIFEST, "seed": seed})
     write_json(folder / "cleaning.json", {"quality_score": 91.0, "rejected": {}, **(quality or {})})
-    (folder / "config.yaml").write_text("seed: 42\n", encoding="utf-8")
+    (folder / "config.yaml").write_text(yaml.safe_dump(as_plain(told)), encoding="utf-8")
     write_order_lines(fleet.run, panel.ids, 10 + np.arange(panel.n_series))
     race, verdict = compete(fleet)
     publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, fleet.settings))
