@@ -39,10 +39,9 @@ class Desk:
 
 
 def answer_of(one: Route[Any], desk: Desk, pairs: list[tuple[str, str]] | None = None) -> dict[str, Any]:
-    """What a route answers from the champion, or from all releases."""
-    champion = desk.registry.alias("champion")
+    """What a route answers from the newest release, or from all of them."""
     asked = one.read(ASKED.get(one.example, []) if pairs is None else pairs)
-    return one.answer(desk if one.asks == "releases" else desk.book(champion), asked, TODAY)
+    return one.answer(desk if one.asks == "releases" else desk.book(desk.registry.newest()), asked, TODAY)
 
 
 def shortened(value: Any, name: str = "") -> Any:
