@@ -117,7 +117,8 @@ def slow_total(freq: str, origin: int, values: np.ndarray, days: int) -> float:
 
 def slow_bounds(made: World, d: int, level: float) -> dict[str, tuple[float, float]]:
     """Class -> quantiles of relative errors of totals."""
-    freq, errors = made.panel.freq, {name: [] for name in CLASSES}
+    freq = made.panel.freq
+    errors: dict[str, list[float]] = {name: [] for name in CLASSES}
     for result in made.results:
         cutoff = result.fold.cutoff
         history = made.panel.until(cutoff).with_blanks_filled()
