@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -238,17 +239,24 @@ class Book:
 
     def panel(self) -> Panel:
         """The whole fleet's history, read anew: for a job's worth of work, not for one answer."""
-        return read_panel(self.path / "panel")
+        with self._readable():
+            return read_panel(self.path / "panel")
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
     @cached_property
     def _n_buckets(self) -> int:
-        return stored_panel(self.path / "panel").buckets
+        with self._readable():
+            return stored_panel(self.path / "panel").buckets
 
     def _read_bucket(self, bucket: int) -> Panel:
-        try:
+        with self._readable():
             return read_panel(self.path / "panel", bucket)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
         except StorageError as error:
             raise VersionUnreadable("a stored file cannot be used", release=self.number, cause=str(error)) from None
 
