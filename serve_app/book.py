@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,14 +19,13 @@ import pyarrow.parquet as pq
 from demand.calendar import Calendar, Dates
 from demand.errors import StorageError, VersionUnreadable
 from demand.panel import Floats, Panel
-from demand.store import bucket_of, read_panel, stored_panel
 from evaluation.totals import Ahead, answered_days
 from models.files import read_json
 from serve_app.forecast_rows import ForecastRows
+from serve_app.history import History
 
 TABLES = ("styles.parquet", "weeks.parquet", "fleet_totals.parquet", "forecasts.parquet", "members.parquet",
           "metrics.parquet", "outcomes.parquet")  # fmt: skip
-BUCKETS_KEPT = 8
 AGAIN = "This release was made by an older version: run python -m jobs.pipeline to make one that can be served"
 
 
@@ -62,7 +60,10 @@ class Book:
     _members: ForecastRows
     _lock: RLock = field(default_factory=RLock)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
-    _buckets: OrderedDict[int, Panel] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def _history(self) -> History:
+        return History(self.path / "panel")
 
     @classmethod
     def open(cls, path: Path, number: int, manifest_sha256: str) -> Book:
@@ -227,31 +228,15 @@ class Book:
     def panel_of(self, style: str) -> Panel:
         """The history of one style as a panel of its own."""
         self._row(self.served, style)
-        bucket = int(bucket_of(np.array([style]), self._n_buckets)[0])
-        with self._lock:
-            panel = self._buckets.pop(bucket, None)
-            if panel is None:
-                panel = self._read_bucket(bucket)
-            self._buckets[bucket] = panel
-            while len(self._buckets) > BUCKETS_KEPT:
-                self._buckets.popitem(last=False)
-        return panel.take(panel.index_of(np.array([style])))
+        with self._readable():
+            return self._history.of(style)
 
     def panel(self) -> Panel:
         """The whole fleet's history, read anew: for a job's worth of work, not for one answer."""
         with self._readable():
-            return read_panel(self.path / "panel")
+            return self._history.whole()
 
     # ---- inside -----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _n_buckets(self) -> int:
-        with self._readable():
-            return stored_panel(self.path / "panel").buckets
-
-    def _read_bucket(self, bucket: int) -> Panel:
-        with self._readable():
-            return read_panel(self.path / "panel", bucket)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
