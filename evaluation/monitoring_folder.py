@@ -56,7 +56,7 @@ class MonitoringFolder:
                 fill(folder)
                 sync_tree(folder)
                 with self._lock():
-                    if path.exists():
+                    if path.exists() or path in (self.latest_path, self.history_path):
                         raise SettingsError("a look of this name was filed before", key="run_id", found=monitor_id)
                     os.rename(folder, path)
                     sync_folder(self.root)

@@ -158,12 +158,12 @@ def test_when_a_rule_at_level_error_fails_then_ingest_ends_with_1_and_with_0_whe
     assert [one["passed"] for one in strict_json(path)["findings"] if one["level"] == "error"] == [False]
 
 
-@pytest.mark.parametrize("job", ["pipeline", "train", "backtest", "ingest", "forecast"])
+@pytest.mark.parametrize("job", ["pipeline", "train", "backtest", "ingest", "forecast", "monitor"])
 @pytest.mark.parametrize("what", EACH_REFUSAL)
 def test_when_the_job_is_refused_then_the_code_is_2_one_message_says_why_and_nothing_is_written(
     job, what, source, tmp_path, capsys
 ):
-    if job == "forecast" and what == "no such file":
+    if job in ("forecast", "monitor") and what == "no such file":
         assert run_job("train", tmp_path / "s", source, "enable_ml=false", "run_id=before").code == 0
         capsys.readouterr()
     told, kind, named = REFUSALS[what]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demand.panel import Panel
 from jobs import monitor
 from jobs.entry import FAILED, OK, REFUSED, exit_code
 from jobs.fleet import registry_of
@@ -34,7 +34,7 @@ class Desk:
         self.brings(0)
 
     @property
-    def panel(self) -> Panel:
+    def panel(self):
         return self.fleet.panel
 
     def brings(self, days, make=None, without=()):
@@ -355,3 +355,40 @@ def test_when_the_same_look_is_taken_twice_then_all_but_its_name_and_time_are_th
         for alert in report["alerts"]:
             alert.pop("at")
     assert {k: v for k, v in first.items() if k not in apart} == {k: v for k, v in second.items() if k not in apart}
+
+
+def test_when_the_release_before_is_no_longer_kept_then_its_days_are_not_scored_and_a_note_says_so(desk):
+    publish(*desk.judged)
+    if desk.registry.alias("champion") == 1:
+        desk.registry.promote(2, expected=1, facts={})
+    desk.promoted(r1="2025-07-31T02:00:00Z", r2="2025-08-04T02:00:00Z")
+    shutil.rmtree(desk.registry.root / "releases" / "000001")
+    desk.brings(6)
+    assert desk.look() == OK
+    report = desk.report()
+    assert report["notes"] == ["release 1 is no longer kept: its periods are not scored"]
+    assert (report["models"][0]["releases"], report["models"][0]["n_periods"]) == ([2], 3)
+
+
+def test_when_a_name_is_taken_then_nothing_of_the_earlier_look_changes(desk):
+    desk.brings(3)
+    assert desk.look("run_id=mine") == OK
+    before = {path.name: path.read_bytes() for path in (desk.root / "monitoring" / "mine").iterdir()}
+    lines = desk.history()
+    desk.brings(5)
+    assert desk.look("run_id=mine") == REFUSED
+    assert {path.name: path.read_bytes() for path in (desk.root / "monitoring" / "mine").iterdir()} == before
+    assert desk.history() == lines
+    assert list((desk.root / "monitoring" / "staging").iterdir()) == []
+
+
+def test_when_the_source_holds_weeks_then_whole_weeks_are_scored(tmp_path):
+    from tests.serve_app.looked import look_at
+    from tests.serve_app.made import fleet_panel, make_release
+
+    panel = fleet_panel(6, "W-SUN")
+    root = make_release(tmp_path, panel=panel)
+    look_at(root, panel, days=3)
+    report = strict_json(tmp_path / "monitoring" / "look" / "monitoring.json")
+    assert report["window"] == {"days": 30, "periods": 4, "first": "2025-08-31", "last": "2025-09-21"}
+    assert (report["models"][0]["n_periods"], report["models"][0]["n"]) == (3, 18)

@@ -12,6 +12,7 @@ from serve_app.problems import Refused
 from serve_app.routes import ROUTES, route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
 from tests.serve_app.examples import Desk, answer_of
+from tests.serve_app.looked import look_at
 from tests.serve_app.made import growing_panel
 from tests.serve_app.stored import Stored, growth, percent, same
 
@@ -23,14 +24,16 @@ def stored(ensemble_book):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """Two releases of one fleet; the second has another seed, one style less and one more."""
+    """Two releases of one fleet, looked at once; the second has another seed, one style less and one more."""
     root = tmp_path_factory.mktemp("desk")
     make_ensemble_release(root)
     panel = growing_panel(seed=4)
     ids = panel.ids.astype("<U9")
     ids[-1] = "Z-new"
     changed = type(panel)(ids, panel.indptr, panel.y, panel.end, panel.freq, unit="yds")
-    return Desk(Registry(make_ensemble_release(root, panel=changed, run_id="s")))
+    registry_root = make_ensemble_release(root, panel=changed, run_id="s")
+    look_at(registry_root, changed, days=10)
+    return Desk(Registry(registry_root))
 
 
 def ask(path, of, **asked):
