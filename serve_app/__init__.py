@@ -1,0 +1,1 @@
+"""Answer a request: a promoted release, read once, answered from."""
