@@ -15,8 +15,10 @@ from starlette.types import Scope
 
 from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
 from serve_app.auth import Door, declared
+from serve_app.docs import add_docs
 from serve_app.edge import Edge
 from serve_app.limits import Places, Rates
+from serve_app.mounted import Known, Question, answers_router
 from serve_app.problems import Refused, problem
 from serve_app.service import service_router
 from serve_app.state import State
@@ -27,17 +29,20 @@ STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryEr
 WORDS = {400: "bad request", 404: "no such path", 405: "no such method here"}
 
 
-def make_app(state: State, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def make_app(state: State, routers: Sequence[APIRouter] = (), questions: Sequence[Question] | None = None) -> FastAPI:
     """The ASGI application of one process.
 
     routers: more routes, each of which must declare its role (`dependencies=[role("read")]`): one that does not is a
-    TypeError here, before anything is served. They find `state` as `request.app.state.loomcast`.
+    TypeError here, before anything is served. They find `state` by `state_of(request)`. questions: what is answered
+    from the book alone (None = nothing).
     """
     app = FastAPI(title="loomcast", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.loomcast = state
-    for router in (service_router(state), *routers):
+    answers = answers_router(state, questions or ())
+    for router in (answers, service_router(state), *routers):
         # As they are, not included: one flat table that can be walked.
         app.router.routes.extend(router.routes)
+    add_docs(app)
     roles = declared(app.router.routes)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(DemandError, _explained)
@@ -50,6 +55,7 @@ def make_app(state: State, routers: Sequence[APIRouter] = ()) -> FastAPI:
 
     # The last one added is the outermost.
     app.add_middleware(Places, settings=state.settings, on_refused=on_refused)
+    app.add_middleware(Known, state=state, routes=[one for one in answers.routes if isinstance(one, APIRoute)])
     app.add_middleware(Door, access=state.access, roles=roles)
     app.add_middleware(Rates, settings=state.settings, on_refused=on_refused)
     app.add_middleware(Edge, seen=_counter(state))
