@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
-from serve_app.auth import principal_of, role
+from serve_app.auth import role
+from serve_app.mounted import Question
 from serve_app.problems import JSON, strict_json
 
 ABOUT = (
@@ -51,13 +52,13 @@ td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid var(--line);v
 """
 
 
-def add_docs(app: FastAPI) -> None:
-    """Adds both routes; they describe every route of `app` that is in the schema."""
+def add_docs(app: FastAPI, questions: Sequence[Question]) -> None:
+    """Adds both routes; they describe every route of `app` that is in the schema, `questions` in their own words."""
     made: dict[str, Any] = {}
 
     def schema() -> dict[str, Any]:
         if not made:
-            made.update(openapi_of(app))
+            made.update(openapi_of(app, questions))
         return made
 
     app.openapi = schema  # type: ignore[method-assign]
@@ -67,8 +68,7 @@ def add_docs(app: FastAPI) -> None:
         return Response(strict_json(schema()), media_type=JSON)
 
     @app.get("/docs", dependencies=[role("read")], include_in_schema=False)
-    def docs(request: Request) -> Response:
-        principal_of(request)
+    def docs() -> Response:
         return HTMLResponse(page(schema()))
 
     @app.get("/docs/style.css", dependencies=[role("read")], include_in_schema=False)
@@ -76,7 +76,7 @@ def add_docs(app: FastAPI) -> None:
         return Response(STYLE, media_type="text/css")
 
 
-def openapi_of(app: FastAPI) -> dict[str, Any]:
+def openapi_of(app: FastAPI, questions: Sequence[Question]) -> dict[str, Any]:
     """The OpenAPI description: FastAPI's own, with our errors in the place of its 422 and both ways to show a token."""
     found = get_openapi(title="loomcast", version=app.version, description=ABOUT, routes=app.router.routes)
     components = found.setdefault("components", {})
@@ -86,6 +86,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = {**PROBLEM, "example": EXAMPLE}
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{}, {"token": []}]
+    for question in questions:
+        path = question.path.replace(":path}", "}")
+        found["paths"][path]["get"].update(question.openapi())
     for methods in found["paths"].values():
         for operation in methods.values():
             responses = operation.setdefault("responses", {})

@@ -74,7 +74,7 @@ class Edge:
             refused = error if isinstance(error, Refused) else None
             if refused is None:
                 log.error("%s: %s %s failed", request_id, scope["method"], shown(scope["path"]), exc_info=error)
-                refused = Refused(500, "a fault of the program", f"{type(error).__name__}; the log tells more")
+                refused = Refused(500, "internal_fault", f"{type(error).__name__}; the log tells more")
             if status:  # too late for another answer
                 raise
             await problem(refused, request_id)(scope, receive, marked)

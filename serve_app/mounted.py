@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,43 +19,45 @@ from serve_app.prediction_log import FLEET
 from serve_app.state import State
 
 
-@dataclass(frozen=True)
-class Question:
-    """One path of the API that is answered from the book alone.
+class Question(Protocol):
+    """One path that is answered from the book, or from the releases, alone: a line of `serve_app.routes.ROUTES`."""
 
-    read: (name, value) pairs of path and query -> parameters, hashable; raises Refused (400). answer: a book and those
-    parameters -> what is sent, JSON-ready; raises Refused. openapi: parameters and responses as OpenAPI says them.
-    """
-
-    path: str
-    summary: str
-    read: Callable[[Iterable[tuple[str, str]]], Any]
-    answer: Callable[[Any, Any], Any]
-    openapi: Mapping[str, Any] = field(default_factory=dict)
+    @property
+    def path(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def asks(self) -> str: ...
+    @property
+    def answer(self) -> Callable[[Any, Any, date], Mapping[str, Any]]: ...
+    def read(self, pairs: Iterable[tuple[str, str]]) -> Any: ...
+    def openapi(self) -> dict[str, Any]: ...
 
 
 def answers_router(state: State, questions: Sequence[Question]) -> APIRouter:
-    """A GET route for each, open to the role `read`."""
+    """A GET route for each, for the role `read`."""
     router = APIRouter(tags=["answers"])
-    for question in questions:
+    # the longest path first: a path parameter that holds slashes would take them all
+    for question in sorted(questions, key=lambda one: "{" in one.path):
+        handler = _kept(state, question) if question.asks == "book" else _asked_anew(state, question)
         router.add_api_route(
-            question.path, _handler(state, question), methods=["GET"], summary=question.summary,
-            dependencies=[role("read")], openapi_extra=dict(question.openapi), response_class=Response,
+            question.path, handler, methods=["GET"], summary=question.summary, dependencies=[role("read")],
+            response_class=Response,
         )  # fmt: skip
     return router
 
 
-def _handler(state: State, question: Question) -> Callable[[Request], Any]:
+def _kept(state: State, question: Question) -> Callable[[Request], Any]:
+    """Answers from the book of this moment; the same question to the same book is computed once."""
+
     async def handle(request: Request) -> Response:
-        book = state.book()
-        pairs = [*request.path_params.items(), *request.query_params.multi_items()]
-        parameters = question.read(pairs)
-        key = Key(book.number, book.etag, question.path, parameters, today())
+        book, now = state.book(), today()
+        parameters = question.read(_pairs(request))
+        key = Key(book.number, book.etag, question.path, parameters, now.isoformat())
 
         def compute() -> Answer:
-            value = question.answer(book, parameters)
-            plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-            return Answer.of(plain, _what(book.number, question.path, parameters, plain))
+            value = question.answer(book, parameters, now)
+            return Answer.of(value, _what(book.number, question.path, parameters, value))
 
         answer = await state.cache.answer(key, compute, alias_of(request.scope, book.number))
         state.predictions.note(answer.what, answer.digest)
@@ -65,14 +66,29 @@ def _handler(state: State, question: Question) -> Callable[[Request], Any]:
     return handle
 
 
-def _what(release: int, path: str, parameters: Any, plain: Any) -> tuple[Any, ...] | None:
-    """What the prediction log says of an answer; None where it holds no forecast that was asked for by model."""
+def _asked_anew(state: State, question: Question) -> Callable[[Request], Any]:
+    """Answers about all releases, which change with each promotion: not kept."""
+
+    async def handle(request: Request) -> Response:
+        parameters = question.read(_pairs(request))
+        value = await asyncio.to_thread(question.answer, state.releases, parameters, today())
+        return Answer.of(value).response(request.headers)
+
+    return handle
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    return [*request.path_params.items(), *request.query_params.multi_items()]
+
+
+def _what(release: int, path: str, parameters: Any, value: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What the prediction log says of an answer; None where it is no forecast that one asks a model for."""
     if not hasattr(parameters, "model"):
         return None
-    model = parameters.model
-    told = plain.get("model_used") if isinstance(plain, Mapping) else None
-    scope, horizon = getattr(parameters, "style", None) or FLEET, getattr(parameters, "horizon", None)
-    return release, path, scope, told if isinstance(told, str) else model, horizon
+    used = value.get("model_used")
+    horizon = getattr(parameters, "horizon", None) or value.get("forecast_horizon")
+    scope = getattr(parameters, "style", None) or FLEET
+    return release, path, scope, used if isinstance(used, str) else parameters.model, horizon
 
 
 def alias_of(scope: Scope, release: int) -> tuple[Any, ...] | None:
@@ -80,12 +96,12 @@ def alias_of(scope: Scope, release: int) -> tuple[Any, ...] | None:
     path, query = scope["path"], scope.get("query_string", b"")
     if len(path) + len(query) > LONGEST_ALIAS:
         return None
-    return release, path, query, today()
+    return release, path, query, today().toordinal()
 
 
-def today() -> str:
-    """The date, UTC: part of the key of every answer."""
-    return datetime.now(UTC).date().isoformat()
+def today() -> date:
+    """The date, UTC: it decides what is stale, and is part of the key of every answer."""
+    return datetime.now(UTC).date()
 
 
 class Known:

@@ -11,6 +11,7 @@ from models.registry import Registry
 from serve_app.auth import Access
 from serve_app.cache import Cache
 from serve_app.following import Following, Opened, Standing
+from serve_app.opened import Releases, open_book
 from serve_app.prediction_log import PredictionLog
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Telemetry
@@ -31,15 +32,6 @@ class Config:
     plain: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_champion(registry: Registry) -> Opened:
-    """The champion's book: every file compared with the manifest first."""
-    from serve_app.book import Book  # type: ignore[import-not-found]
-
-    release = registry.open("champion")
-    book: Opened = Book.open(release.path, release.number, release.manifest_sha256)
-    return book
-
-
 class State:
     """The process's own: settings, registry, the release that answers, who may call, counters.
 
@@ -52,6 +44,7 @@ class State:
         self.storage_root = Path(config.storage_root)
         self.registry_root = self.storage_root / config.registry
         self.registry = Registry(self.registry_root)
+        self.releases = Releases(self.registry)
         self.access = Access(config.serve, self.storage_root)
         self.telemetry = count = Telemetry()
         self.cache = Cache(
@@ -62,7 +55,7 @@ class State:
             self.storage_root, enabled=config.serve.log_predictions, logged=count.logged.inc
         )
         self.following = following or Following(
-            lambda: self.registry.alias("champion"), lambda: open_champion(self.registry),
+            lambda: self.registry.alias("champion"), lambda: open_book(self.registry, "champion"),
             every_s=config.serve.follow_seconds,
         )  # fmt: skip
         self.following.on_swap, self.following.on_look = self._swapped, self._looked
