@@ -22,6 +22,7 @@ from serve_app.mounted import Known, Question, answers_router
 from serve_app.problems import Refused, problem
 from serve_app.routes import ROUTES
 from serve_app.service import service_router
+from serve_app.session import session_router
 from serve_app.state import State
 from serve_app.telemetry import OTHER
 
@@ -41,7 +42,7 @@ def make_app(state: State, routers: Sequence[APIRouter] = (), questions: Sequenc
     app.state.loomcast = state
     questions = ROUTES if questions is None else questions
     answers = answers_router(state, questions)
-    for router in (answers, service_router(state), *routers):
+    for router in (answers, service_router(state), session_router(state), *routers):
         # As they are, not included: one flat table that can be walked.
         app.router.routes.extend(router.routes)
     add_docs(app, questions)

@@ -167,10 +167,14 @@ class Places:
         return counted
 
 
+def address_of(scope: Scope) -> str:
+    """Where a request came from, as its connection says."""
+    return str((scope.get("client") or ("unknown", 0))[0])
+
+
 def client_of(scope: Scope) -> str:
     """What a client is known by: its address, and its token where there is one."""
-    address = (scope.get("client") or ("unknown", 0))[0]
-    return f"{address} {hash(Headers(scope=scope).get('authorization', ''))}"
+    return f"{address_of(scope)} {hash(Headers(scope=scope).get('authorization', ''))}"
 
 
 def strict_body(raw: bytes) -> Any:

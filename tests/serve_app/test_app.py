@@ -35,7 +35,7 @@ def router() -> APIRouter:
     return found
 
 
-def test_when_the_routes_are_walked_then_each_declares_a_role_and_only_health_is_open(tmp_path):
+def test_when_the_routes_are_walked_then_each_declares_a_role_and_few_are_open(tmp_path):
     app = make_app(calls.state_of(tmp_path), [router()])
     assert all(isinstance(route, APIRoute) for route in app.router.routes)
     open_to_all = {
@@ -43,7 +43,7 @@ def test_when_the_routes_are_walked_then_each_declares_a_role_and_only_health_is
         for route in app.router.routes
         if any(getattr(one.call, "role", None) is Role.open for one in route.dependant.dependencies)
     }
-    assert open_to_all == {"/health", "/health/ready"}
+    assert open_to_all == {"/health", "/health/ready", "/session", "/session/style.css"}
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
