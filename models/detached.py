@@ -27,17 +27,18 @@ print(child.pid, flush=True)
 _OF_RAY = ("RAY_AUTH", "RAY_ADDRESS", "RAY_TMPDIR")  # what a job needs of a Ray worker's environment; the rest misleads
 
 
-def start_detached(command: Sequence[str], log: Path, folder: Path | None = None) -> Process:
+def start_detached(command: Sequence[str], log: Path, code: Path | None = None) -> Process:
     """Starts a command in a session of its own; its output is added to `log`. Returns who runs it.
 
-    folder: its working directory. Raises StorageError when the log cannot be written or the command not be started.
+    code: a folder that its Python finds modules in, wherever it runs. Raises StorageError when the log cannot be
+    written or the command not be started.
     """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         launched = subprocess.run(
             [sys.executable, "-I", "-c", _LAUNCH, str(log.resolve()), *command],
-            cwd=folder, env=environment(os.environ), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            env=environment(os.environ, code), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
     except OSError as error:
@@ -51,16 +52,19 @@ def start_detached(command: Sequence[str], log: Path, folder: Path | None = None
     return Process(pid, start_of(pid) or 0, boot())
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Mapping[str, str], code: Path | None = None) -> dict[str, str]:
     """The environment for a job: without what marks this process as a worker of a Ray cluster."""
-    return {name: value for name, value in given.items() if not name.startswith("RAY_") or name.startswith(_OF_RAY)}
+    kept = {name: value for name, value in given.items() if not name.startswith("RAY_") or name.startswith(_OF_RAY)}
+    if code is not None:
+        kept["PYTHONPATH"] = os.pathsep.join([str(code), *filter(None, [given.get("PYTHONPATH")])])
+    return kept
 
 
-def start_job(ledger: Ledger, job: Job, command: Sequence[str], folder: Path | None = None) -> None:
+def start_job(ledger: Ledger, job: Job, command: Sequence[str], code: Path | None = None) -> None:
     """Starts the process of a queued job: `command` with `job=ID`. Raises StorageError when it does not start: then the
     job is failed."""
     try:
-        process = start_detached([*command, f"job={job.job_id}"], ledger.log_path(job.job_id), folder)
+        process = start_detached([*command, f"job={job.job_id}"], ledger.log_path(job.job_id), code)
     except StorageError as error:
         ledger.never_started(job.job_id, str(error))
         raise
