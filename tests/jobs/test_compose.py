@@ -22,9 +22,19 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "serve", "token")
-OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None},
-       "token": {"name": None, "role": None, "days": 90, "revoke": None}}  # fmt: skip
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
+        "serve", "token", "retrain", "schedule", "monitor")  # fmt: skip
+OWN = {
+    "config": {"show": None, "due_on": None},
+    "rollback": {"release": None, "reason": None},
+    "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None},
+    "evaluate": {"release": "champion"},
+    "backtest": {"release": None},
+    "token": {"name": None, "role": None, "days": 90, "revoke": None},
+    "train": {"due": None},
+    "retrain": {"job": None},
+    "schedule": {"once": False, "dry": False, "until": None},
+}
 
 
 @pytest.fixture
