@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
+import yaml
 
 from demand.errors import DemandError, VersionUnreadable
+from demand.outliers import OutlierSettings
 from demand.panel import Panel
-from evaluation.backtest import Question, ensemble_at, member_results
+from demand.settings import build
+from evaluation.backtest import EnsembleAt, Question, ensemble_at, member_results
 from evaluation.folds import Fold
-from models.base import Forecast
+from models.base import FitContext, Forecast, ForecastSpec
 from models.catalog import load_fitted
 from models.ensemble import KIND, EnsembleSettings
 from models.fallback import complete
 from models.files import read_arrays
 from models.forecast_files import read_forecasts
 from models.release import Release
+
+ENSEMBLE = "ensemble.json"  # beside weights.parquet: what else the ensemble of a release was made of
+
+
+def ensemble_facts(at: EnsembleAt) -> dict[str, Any]:
+    """What ENSEMBLE holds: the best single member, and how far the quantiles move."""
+    return {"best": at.best, "calibration": at.calibration.as_json()}
+
+
+def release_config(release: Release) -> dict[str, Any]:
+    """The settings a release was made with. Raises VersionUnreadable when they cannot be read."""
+    try:
+        found = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise VersionUnreadable("a stored file cannot be read", file="config.yaml", cause=str(error)) from None
+    return dict(found)
+
+
+def released_question(release: Release) -> Question:
+    """What the models of a release were asked, and how the histories they see are read."""
+    card, config = release.json("card.json"), release_config(release)
+    known = {field.name for field in fields(OutlierSettings)}
+    outliers = {name: value for name, value in config.get("cleaning", {}).items() if name in known}
+    spec = ForecastSpec(int(card["horizon"]), tuple(card["levels"]))
+    context = FitContext(season=int(card["season"]), seed=int(config["seed"]))
+    return Question(spec, context, card["blanks"], build(OutlierSettings, outliers, "cleaning"))
 
 
 def member_forecasts(
