@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -132,40 +132,50 @@ class OnDemand:
         if history.n_series != 1 or history.freq != self.card["freq"]:
             raise SchemaError("one series on the release's calendar is asked for", freq=self.card["freq"])
         seen = self._as_seen(history, own)
-        made: dict[str, Forecast] = {}
-        unusable: dict[str, str] = {}
-        for kind in self.kinds:
-            try:
-                forecast = self.models(kind).of(str(history.ids[0])).forecast(seen)
-            except DemandError as error:
-                unusable[kind] = str(error)
-                forecast = nothing(seen, self.question.spec, str(error))
-            else:
-                if not forecast.made[0]:
-                    unusable[kind] = str(forecast.reason[0])
-            made[kind] = forecast
         if self._mixture is None:
-            return Answer(self._complete(made[self.served], seen, None), {}, "", unusable)
-        spec, context, mixture = self.question.spec, self.question.context, self._mixture
+            made, unusable = self._ask((self.served,), seen)
+            return Answer(self._complete(made[self.served], seen), {}, "", unusable)
+        mixture, spec = self._mixture, self.question.spec
         weights, basis = mixture.weights_for(seen, own)
-        usable = np.array([made[k].made[0] and not exploded(made[k], seen, context.season)[0] for k in self.kinds])
-        for kind, one in zip(self.kinds, usable, strict=True):
-            if not one:
-                unusable.setdefault(kind, "its forecast is beyond anything this history makes possible")
+        # Who has no weight is not asked, unless nobody else can answer: some models are slow to load.
+        made, unusable = self._ask([k for k, w in zip(self.kinds, weights, strict=True) if w > 0], seen)
+        if len(unusable) == len(made):
+            more, why = self._ask([kind for kind in self.kinds if kind not in made], seen)
+            made, unusable = made | more, unusable | why
+        usable = np.array([kind in made and kind not in unusable for kind in self.kinds])
         weights = _among(weights, usable)
-        mixed = combine(seen, spec, list(made.values()), weights[None, :], mixture.settings.aggregation)
-        forecast = self._complete(mixture.calibration.applied(mixed, seen), seen, made.get(mixture.best or ""))
+        silent = nothing(seen, spec, "not asked")
+        asked = [made.get(kind, silent) for kind in self.kinds]
+        mixed = combine(seen, spec, asked, weights[None, :], mixture.settings.aggregation)
+        forecast = self._complete(mixture.calibration.applied(mixed, seen), seen, mixture.best)
         if forecast.level[0]:
             return Answer(forecast, {}, "", unusable)
         shares = {kind: float(w) for kind, w in zip(self.kinds, weights, strict=True) if w > 0}
         return Answer(forecast, shares, basis, unusable)
 
-    def _complete(self, forecast: Forecast, seen: Panel, best: Forecast | None) -> Forecast:
+    def _ask(self, kinds: Sequence[str], seen: Panel) -> tuple[dict[str, Forecast], dict[str, str]]:
+        """Each kind's own row, and why some have none that can be used."""
+        made: dict[str, Forecast] = {}
+        unusable: dict[str, str] = {}
+        for kind in kinds:
+            try:
+                made[kind] = self.models(kind).of(str(seen.ids[0])).forecast(seen)
+            except DemandError as error:
+                made[kind], unusable[kind] = nothing(seen, self.question.spec, str(error)), str(error)
+                continue
+            if not made[kind].made[0]:
+                unusable[kind] = str(made[kind].reason[0])
+            elif self._mixture is not None and exploded(made[kind], seen, self.question.season)[0]:
+                unusable[kind] = "its forecast is beyond anything this history makes possible"
+        return made, unusable
+
+    def _complete(self, forecast: Forecast, seen: Panel, best: str | None = None) -> Forecast:
         """The row, made by the fallback chain where it is missing: best single model, smoothing, last level."""
-        smoothing = None
-        if not forecast.made[0] and self.release.file(f"models/{SMOOTHING}").is_dir():
-            smoothing = self.models(SMOOTHING).of(str(seen.ids[0])).forecast(seen)
-        alternatives = [] if best is None else [best]
+        alternatives, smoothing = [], None
+        if not forecast.made[0]:
+            alternatives = list(self._ask([best], seen)[0].values()) if best else []
+            if self.release.file(f"models/{SMOOTHING}").is_dir():
+                smoothing = self._ask([SMOOTHING], seen)[0][SMOOTHING]
         return complete(
             forecast, seen, self.question.spec, self.question.context, alternatives=alternatives, smoothing=smoothing
         )

@@ -20,8 +20,7 @@ from evaluation.folds import Fold
 from jobs.plan import Task
 from models.base import FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.files import read_json, write_arrays, write_json
-from models.forecast_files import read_forecasts as read_forecasts
-from models.forecast_files import write_forecasts as write_forecasts
+from models.forecast_files import write_forecasts
 from models.release import sha256_of
 
 

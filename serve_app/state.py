@@ -31,7 +31,7 @@ class Config:
 
 def open_champion(registry: Registry) -> Opened:
     """The champion's book: every file compared with the manifest first."""
-    from serve_app.book import Book  # type: ignore[import-not-found]
+    from serve_app.book import Book
 
     release = registry.open("champion")
     book: Opened = Book.open(release.path, release.number, release.manifest_sha256)
