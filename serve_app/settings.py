@@ -33,7 +33,8 @@ class ServeSettings:
     clients may call it, beside those of loopback. require_token: also on loopback. replicas: processes that answer.
     ingress: who accepts connections, Ray's own proxy or HAProxy. cache_mb: bytes of answers kept, a replica.
     max_body_kb, max_upload_mb, max_upload_rows: the largest body, and the largest uploaded file; upload_ttl_hours: how
-    long an upload is kept. body_seconds: how long a client may take to send a body. max_concurrent: requests worked on at once, a replica; more are told to come again.
+    long an upload is kept. body_seconds: how long a client may take to send a body. max_concurrent: requests worked on
+    at once, a replica; more are told to come again.
     rate_per_second: requests of one client, a replica (auto = without a limit on loopback, 200 elsewhere).
     changes_per_minute: the same for what changes something. follow_seconds: how often the champion is looked up.
     """
