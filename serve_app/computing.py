@@ -27,16 +27,29 @@ OpenUpload = Callable[[str], Panel]
 class Computing:
     """One release that computes; opened once, then asked by one thread at a time (others wait).
 
-    upload: the panel of a data_id; raises Refused (404) for one that is not there. Opening compares every file with the
-    manifest and reads the release's panel; a model is loaded when it is first needed, TensorFlow only where the served
+    release: compared with its manifest. upload: the panel of a data_id; raises Refused (404) for one that is not there.
+    The release's panel is read at once; a model is loaded when it is first needed, TensorFlow only where the served
     ensemble gives lstm a weight. Raises RegistryError and StorageError when the release cannot be used.
     """
 
-    def __init__(self, release_path: Path, number: int, upload: OpenUpload | None = None) -> None:
-        self.number = number
-        self._models = OnDemand(Release.open(release_path, number))
+    def __init__(self, release: Release, upload: OpenUpload | None = None) -> None:
+        self.number = release.number
+        self._models = OnDemand(release)
         self._upload = upload
         self._lock = threading.Lock()  # prophet and numpy's own generator are shared by the whole process
+
+    @classmethod
+    def open(cls, release_path: Path, number: int, upload: OpenUpload | None = None) -> Computing:
+        """The release in a folder, every file compared with the manifest, and its models ready to answer."""
+        computing = cls(Release.open(release_path, number), upload)
+        computing.warm()
+        return computing
+
+    def warm(self) -> None:
+        """Loads what the first style needs: the models of many styles are among it. Raises as an answer would."""
+        style = str(self._models.panel.ids[0])
+        with self._lock, threadpool_limits(1):
+            self._answer(PredictionRequest(style=style))
 
     @property
     def etag(self) -> str:
@@ -244,14 +257,19 @@ def _one_of(panel: Panel, style: str | None) -> Panel:
 
 
 def plainly(computing: Computing, request: Mapping[str, Any]) -> dict[str, Any]:
-    """`predict` for another process: {"body": bytes}, or {"refused": [..]} with the arguments of Refused.
+    """`predict` for another process: {"body": bytes}, or what `told` says of a refusal.
 
     Errors of ours are never raised: they would lose their words on the way.
     """
     try:
         return {"body": computing.predict(request)}
     except Refused as refused:
-        allowed = None if refused.allowed is None else list(refused.allowed)
-        return {"refused": [refused.status_code, refused.error, refused.detail, refused.parameter, allowed]}
+        return told(refused)
     except DemandError as error:  # the release itself cannot be read
-        return {"refused": [503, type(error).__name__, str(error), None, None]}
+        return told(Refused(503, type(error).__name__, str(error)))
+
+
+def told(refused: Refused) -> dict[str, Any]:
+    """A refusal as plain values: {"refused": arguments of Refused by name}."""
+    names = ("status_code", "error", "detail", "parameter", "allowed", "status", "headers")
+    return {"refused": {name: getattr(refused, name) for name in names}}

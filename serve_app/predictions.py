@@ -13,7 +13,7 @@ from serve_app.limits import strict_body
 from serve_app.problems import JSON, Refused
 from serve_app.schemas.predictions import PredictionAnswer, read_request, request_schema
 
-# {"body": bytes} or {"refused": [..]}, see `serve_app.computing.plainly`
+# {"body": bytes} or {"refused": {..}}, see `serve_app.computing.plainly`
 ComputeCall = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
@@ -37,5 +37,5 @@ def predictions_router(compute_call: ComputeCall) -> APIRouter:
 def answered(made: Mapping[str, Any]) -> Response:
     """The answer that another process made. Raises Refused when it refused."""
     if "refused" in made:
-        raise Refused(*made["refused"])
+        raise Refused(**made["refused"])
     return Response(made["body"], headers={"Cache-Control": "no-store"}, media_type=JSON)
