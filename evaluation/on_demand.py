@@ -95,6 +95,13 @@ class OnDemand:
     def _seen(self, panel: Panel) -> Panel:
         return self.question.history(panel, Fold(panel.end, self.question.spec.horizon))
 
+    @cached_property
+    def remarks(self) -> dict[str, str]:
+        """Style -> what the release notes beside its served forecast; such as that its row is another release's."""
+        table = pq.read_table(self.release.file("forecasts.parquet"), columns=["unique_id", "note"])
+        pairs = zip(table["unique_id"].to_pylist(), table["note"].to_pylist(), strict=True)
+        return {style: note for style, note in pairs if note}
+
     def history_of(self, style: str) -> Panel | None:
         """The release's history of a style, blanks not yet filled; None when it has none."""
         row = int(self.panel.index_of(np.array([style]))[0])

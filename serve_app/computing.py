@@ -21,6 +21,7 @@ from serve_app.schemas.predictions import PredictionAnswer, PredictionRequest, r
 from serve_app.schemas.units import listed, units
 
 LEAST_SHARE = 0.01  # of a forecast: readers of a plan that weigh less cannot be said to act
+FROM_ANOTHER = "taken from release"  # how the note of a style that was rolled back by itself begins
 OpenUpload = Callable[[str], Panel]
 
 
@@ -238,6 +239,10 @@ class Computing:
         columns = {**history.past, **history.future}
         absent = [name for name, values in columns.items() if np.isnan(values[: len(history.y)]).all()]
         notes = [f"{name} is unknown in this history" for name in sorted(absent)]
+        stored = self._models.remarks.get(str(history.ids[0]), "")
+        if stored.startswith(FROM_ANOTHER):
+            notes.append(f"The forecast that is served for this style was {stored}; this one is made by release "
+                         f"{self.number}'s own models")  # fmt: skip
         return notes + [note for note in [str(answer.forecast.note[0])] if note]
 
 

@@ -105,6 +105,7 @@ def read_request(value: Any) -> PredictionRequest:
     fault = faults[0]
     where = [str(part) for part in fault["loc"]]
     name = where[0] if where else "body"
+    where = where[:2] if name == "planned" else where  # further parts name our types, not the client's values
     shown = ".".join(where)[:200] or "body"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     detail = f"{shown}: {fault['msg'].removeprefix('Value error, ')}{more}"

@@ -154,6 +154,7 @@ def test_when_several_series_or_another_calendar_are_given_then_it_is_refused(as
         asked.answer(replace(asked.panel.take([0]), freq="W-SUN"))
 
 
+@pytest.mark.slow
 def test_when_a_column_is_planned_then_only_models_fitted_with_its_plan_read_it(tmp_path):
     planned = OnDemand(release_of(tmp_path / "planned", fleet_panel(price="future"), ("xgboost",))[0])
     assert planned.reads_ahead("S003") == {"price": ("xgboost",)}
