@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import yaml
 
-from demand.errors import DemandError, VersionUnreadable
+from demand.errors import VersionUnreadable
 from demand.panel import Panel
 from evaluation.backtest import Question
 from evaluation.folds import Fold
+from evaluation.stored import laid_on as laid_on
+from evaluation.stored import member_forecasts as member_forecasts
 from jobs.due import models_due
 from jobs.plan import Origins
 from jobs.race import Race
 from jobs.settings import Settings, as_plain, chosen_models
-from models.base import Forecast
-from models.catalog import BASELINES, load_fitted, recipe_class
+from models.catalog import BASELINES, recipe_class
 from models.ensemble import KIND
-from models.files import read_arrays
 from models.forecast_files import read_forecasts
 from models.release import Release
 
@@ -162,53 +161,6 @@ def lend(race: Race, intent: Intent, release: Release, panel: Panel, question: Q
     for kind in intent.carried:
         raw[kind][panel.end] = today[kind]
     return replace(race, raw={kind: raw[kind] for kind in sorted(raw)})
-
-
-def member_forecasts(
-    release: Release, history: Panel, question: Question, kinds: Sequence[str] | None = None
-) -> tuple[dict[str, Forecast], dict[str, str]]:
-    """Every stored model's forecast of today's history (of `kinds` only, when given); a model that cannot roll to it is
-    named with the reason."""
-    found: dict[str, Forecast] = {}
-    unusable: dict[str, str] = {}
-    for kind in sorted(path.name for path in release.file("models").iterdir()):
-        if kinds is not None and kind not in kinds:
-            continue
-        parts = []
-        try:
-            for part in sorted(release.file(f"models/{kind}").iterdir()):
-                ids = read_arrays(part / "series.npz")["ids"]
-                fitted = load_fitted(part / "model")
-                rows = history.index_of(ids)
-                known = np.sort(rows[rows >= 0])
-                parts.append((known, fitted.forecast(history.take(known))))
-        except DemandError as error:
-            unusable[kind] = str(error)
-            continue
-        found[kind] = _joined(parts, history, question, kind)
-    return found, unusable
-
-
-def _joined(parts: Sequence[tuple[np.ndarray, Forecast]], history: Panel, question: Question, kind: str) -> Forecast:
-    n, h, q = history.n_series, question.spec.horizon, len(question.spec.levels)
-    mean, quantiles = np.full((n, h), np.nan), np.full((n, h, q), np.nan)
-    reasons = dict.fromkeys(range(n), "new since the release: this model does not know the style")
-    for rows, forecast in parts:
-        for k, row in enumerate(rows.tolist()):
-            if forecast.made_by[k]:
-                reasons.pop(row, None)
-            else:
-                reasons[row] = str(forecast.reason[k])
-        mean[rows], quantiles[rows] = forecast.mean, forecast.quantiles
-    return Forecast.build(history, question.spec, kind, mean, quantiles, reasons=reasons)
-
-
-def laid_on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
-    """A stored forecast laid on the series that are known at its origin today (corrections may add or remove some)."""
-    here = history.index_of(forecast.ids)
-    rows = np.flatnonzero(here >= 0)
-    kind = next((str(name) for name in forecast.made_by if name), "")
-    return _joined([(here[rows], forecast.take(rows))], history, question, kind)
 
 
 def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:

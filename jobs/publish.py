@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
+from evaluation.stored import ENSEMBLE, ensemble_facts
 from jobs.carry import KNOWN_SHARE, known_share, styles_of
 from jobs.entries import carried, entries, named, stored_at
 from jobs.fleet import Fleet, registry_of
@@ -88,6 +89,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     newest = verdict.ensembles.get(live.origin)
     if newest is not None:
         _write_table(newest.weights.to_frame(), folder / "weights.parquet")
+        write_json(folder / ENSEMBLE, ensemble_facts(newest))
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
     write_serving_tables(folder, fleet, verdict)

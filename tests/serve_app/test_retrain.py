@@ -20,7 +20,7 @@ from serve_app.schemas.jobs import Accepted, JobList, JobState
 from serve_app.settings import ServeSettings
 from serve_app.state import Config
 from serve_app.tokens import LOCAL
-from tests.serve_app.made import Client, client_of, state_of
+from tests.serve_app.calls import Client, client_of, state_of
 
 URL = "/api/retrain-ml"
 MODELS = ("arima", "prophet", "lstm", "xgboost", "ensemble")
