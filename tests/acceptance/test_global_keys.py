@@ -34,6 +34,12 @@ class Act:
     sales: str = "plain"
 
 
+def report_parts(ran: Ran, printed: str) -> dict[str, bool]:
+    """Which halves of the report's part on trend and season are on the page."""
+    page = (ran.folder / "report.html").read_text(encoding="utf-8")
+    return {"trend": "Trend of the whole fleet" in page, "season": "Season of the whole fleet" in page}
+
+
 def models(ran: Ran, printed: str) -> set[str]:
     return set(ran.board.index)
 
@@ -115,6 +121,10 @@ ACTS = {
     ),
     "confidence_intervals": Act("confidence_intervals=false", columns, ("enable_ml=false",)),
     "confidence_level": Act("confidence_level=0.6", columns, ("enable_ml=false",)),
+    "seasonal_decomposition": Act(
+        "report.seasonal_decomposition=false", report_parts, ("enable_ml=false",), job="pipeline"
+    ),
+    "trend_analysis": Act("report.trend_analysis=false", report_parts, ("enable_ml=false",), job="pipeline"),
     "model_registry": Act("storage.model_registry=models", folders, ("enable_ml=false",)),
     "training_registry": Act("storage.training_registry=training_results", folders, ("enable_ml=false",)),
 }
@@ -193,6 +203,8 @@ def test_when_a_key_is_changed_then_the_job_shows_something_else(name, usual, tm
         "confidence_intervals": ["unique_id", "cutoff", "ds", "model", "mean", "q0.5", "made_by"],
         "confidence_level": ["unique_id", "cutoff", "ds", "model", "mean", "q0.1", "q0.2", "q0.5", "q0.8", "q0.9",
                              "made_by"],
+        "seasonal_decomposition": {"trend": True, "season": False},
+        "trend_analysis": {"trend": False, "season": True},
         "model_registry": {"models", "runs"},
         "training_registry": {"registry", "training_results"},
     }  # fmt: skip
