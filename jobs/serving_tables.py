@@ -30,10 +30,11 @@ def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
-    styles, weeks, totals = _tables(fleet, verdict)
-    _write(folder / "styles.parquet", styles)
-    _write(folder / "weeks.parquet", weeks)
-    _write(folder / "fleet_totals.parquet", totals)
+    with np.errstate(over="ignore", invalid="ignore"):  # a total beyond the floats is not known: null
+        styles, weeks, totals = _tables(fleet, verdict)
+        _write(folder / "styles.parquet", styles)
+        _write(folder / "weeks.parquet", weeks)
+        _write(folder / "fleet_totals.parquet", totals)
 
 
 def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], Iterator[Columns], Iterator[Columns]]:
