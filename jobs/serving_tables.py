@@ -25,16 +25,16 @@ STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
 NULLABLE_COUNTS = ("n_orders",)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     """styles.parquet, weeks.parquet, fleet_totals.parquet (rows of the served kind and of every live member, by model),
     panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
-    with np.errstate(over="ignore", invalid="ignore"):  # a total beyond the floats is not known: null
-        styles, weeks, totals = _tables(fleet, verdict)
-        _write(folder / "styles.parquet", styles)
-        _write(folder / "weeks.parquet", weeks)
-        _write(folder / "fleet_totals.parquet", totals)
+    styles, weeks, totals = _tables(fleet, verdict)
+    _write(folder / "styles.parquet", styles)
+    _write(folder / "weeks.parquet", weeks)
+    _write(folder / "fleet_totals.parquet", totals)
 
 
 def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], Iterator[Columns], Iterator[Columns]]:
