@@ -6,17 +6,20 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
-from jobs.carry import KNOWN_SHARE, known_share, styles_of
+from jobs.activation import Activated, activate
 from jobs.entries import carried, entries, named, stored_at
+from jobs.evidence import keep_evidence
 from jobs.fleet import Fleet, registry_of
+from jobs.gate import Decision, champion_of, decide
 from jobs.race import Race
+from jobs.settings import Settings
 from jobs.tasks import write_forecasts
 from jobs.verdict import Verdict
 from models.files import write_json
@@ -24,12 +27,19 @@ from models.registry import Registry
 from models.release import Release
 
 
-def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
-    """Makes the release and points `champion` at it. Returns (number, promoted).
+class Published(NamedTuple):
+    """What became of a run: its release, whether that serves, and how the gate and the health check ended."""
 
-    The first release is always promoted: the gate has already decided which model serves it. A later one replaces the
-    champion only when its served model's WAPE is not worse than the champion's by more than the spread between its own
-    origins.
+    number: int
+    promoted: bool
+    decision: Decision
+    activated: Activated | None
+
+
+def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Published:
+    """Makes the release and, when the gate lets it pass, points `champion` at it.
+
+    A release that is held back stays, with the reasons in history.jsonl; `python -m jobs.promote` can ask again.
     """
     releases = registry_of(fleet.settings)
     before = releases.alias("champion")
@@ -42,17 +52,24 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     number = made or releases.publish(fill)
     if before == number:
         releases.refresh_view()
-        return number, True
-    promoted, reason = _may_replace(releases, before, number)
+        return Published(number, True, Decision(True, ("it serves already",), ()), None)
+    decision = _decision(releases, number, before, fleet.settings, proved=made is None)
     # The history first: whoever finds a promoted release finds its entries too.
     if made is None or number not in releases.releases_in_history():
         said = entries(fleet, race, verdict, number).values()
-        releases.append_history([{**entry, "promotion": reason} for entry in said])
-    if promoted:
-        releases.promote(number, expected=before, facts={"forced": False})
+        releases.append_history([{**entry, "promotion": decision.words} for entry in said])
+    activated = None
+    if decision.passed:
+        facts = {"forced": False, "gate": decision.as_json()}
+        activated = activate(releases, number, fleet.settings, expected=before, facts=facts, proved=True)
     if not fleet.settings.releases.model_versioning:
         releases.keep_only_newest()
-    return number, promoted
+    return Published(number, activated is not None and activated.serves, decision, activated)
+
+
+def _decision(releases: Registry, number: int, before: int | None, settings: Settings, *, proved: bool) -> Decision:
+    champion, why = champion_of(releases, before)
+    return decide(releases.open(number), champion, settings, proved=proved, no_champion=why)
 
 
 def _release_of(registry: Registry, fleet: Fleet) -> int | None:
@@ -85,6 +102,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     newest = verdict.ensembles.get(live.origin)
     if newest is not None:
         _write_table(newest.weights.to_frame(), folder / "weights.parquet")
+    keep_evidence(folder, fleet, race, verdict)
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
@@ -140,27 +158,6 @@ def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any
 def _below(verdict: Verdict, kind: str) -> bool:
     row = verdict.board.loc[verdict.board["model"] == kind]
     return bool(len(row) and row.iloc[0]["below_threshold"])
-
-
-def _may_replace(registry: Registry, champion: int | None, number: int) -> tuple[bool, str]:
-    if champion is None:
-        return True, "first release"
-    old, new = (registry.open(n).json("card.json") for n in (champion, number))
-    if old["freq"] != new["freq"] or old["horizon"] != new["horizon"]:
-        return True, "another calendar or horizon: no common yardstick with the champion"
-    share = known_share(registry.open(champion), styles_of(registry.open(number)))
-    if share < KNOWN_SHARE:
-        return True, f"another fleet: release {champion} knows {share:.0%} of its styles"
-    then, now = (_relative_wape(card) for card in (old, new))
-    if then is not None and now is not None and now > then + 0.03:
-        return False, f"held back: WAPE against the seasonal naive {now:.3f}, the champion's {then:.3f}"
-    return True, "not worse than the champion"
-
-
-def _relative_wape(card: Mapping[str, Any]) -> float | None:
-    """WAPE of what is served over the seasonal naive's on the same origins: comparable between data of two dates."""
-    served, naive = (card["metrics"][name]["wape"] for name in (card["served"], "seasonal_naive"))
-    return served / naive if served is not None and naive else None
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -41,6 +41,7 @@ from jobs.sections import (
     Share,
     StorageSettings,
     TuningSettings,
+    WhichRelease,
     Whole,
 )
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
@@ -56,7 +57,7 @@ DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
 _NOT_IN_HASH = ("storage", "cluster", "output", "parallel_training", "max_parallel_jobs", "run_id", "resume", "force",
                 "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
-                "reason")  # fmt: skip
+                "reason", "promoted_model", "styles")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -115,8 +116,10 @@ class Settings:
     progress: Literal["auto"] | Flag = "auto"
     show: str | None = None
     due_on: date | None = None
-    release: Whole | None = None
+    release: WhichRelease | None = None
     reason: Name | None = None
+    promoted_model: str | None = None
+    styles: tuple[Name, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":
@@ -140,6 +143,8 @@ class Settings:
             )  # fmt: skip
         if self.show is not None:
             refuse_unknown([self.show], self.models, "show")
+        if self.promoted_model is not None:
+            refuse_unknown([self.promoted_model], self.models, "model")
         spec_levels(self)
         chosen_models(self)
 

@@ -9,6 +9,7 @@ from jobs.carry import Intent, what_is_due, with_carried
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import Decide, compete, prepare, registry_of
+from jobs.gate import gate_lines
 from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish
 from jobs.reporting import write_backtest_plot, write_run_report
@@ -68,7 +69,8 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
         write_tables(fleet, race, verdict, styles)
         write_backtest(fleet, race, verdict)
     with fleet.stage("release"):
-        number, promoted = publish(fleet, race, verdict, styles)
+        published = publish(fleet, race, verdict, styles)
+    number = published.number
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
@@ -82,10 +84,10 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed), *(_lines(fleet.intent) if fleet.intent else ()))
-    if not promoted:
-        show(f"Held back  release {number} was not promoted; see registry/history.jsonl")
+    show(*gate_lines(number, published.decision), *(published.activated.lines() if published.activated else ()))
     show(*where(paths))
-    return FAILED if failed else OK
+    ill = published.activated is not None and published.activated.ailment
+    return FAILED if failed or ill else OK
 
 
 if __name__ == "__main__":

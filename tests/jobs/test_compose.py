@@ -22,8 +22,14 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback")
-OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None}}
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback",
+        "promote", "evaluate")  # fmt: skip
+OWN = {
+    "config": {"show": None, "due_on": None},
+    "rollback": {"release": None, "reason": None},
+    "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None},
+    "evaluate": {"release": "champion"},
+}
 
 
 @pytest.fixture
@@ -270,14 +276,15 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join([compose.help_text("config"), compose.help_text("rollback")])
+    text = "\n".join([compose.help_text("config"), compose.help_text("promote")])
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
     for name in hints.keys() - {"models", "benchmarks"}:
         keys = [key.name for key in fields(hints[name])] if is_dataclass(hints[name]) else [name]
         for key in set(keys) - {"triggers"}:
-            assert f" {key}=" in words, f"{name}.{key}"
+            said = {"promoted_model": "model"}.get(key, key)
+            assert f" {said}=" in words, f"{name}.{key}"
 
 
 @pytest.mark.slow
