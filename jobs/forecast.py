@@ -37,13 +37,13 @@ def body(settings: Settings) -> int:
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
-    _check_same_fleet(panel, release, card)
+    check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])
     history = question.history(panel, fold)
     members, unusable = member_forecasts(release, history, question)
     served: str = card["served"]
-    live = _served(served, release, panel, members, fold, question, settings)
+    live = served_today(served, release, panel, members, fold, question, settings)
     status = np.where(live.made_by == served, "ok", "fell_back")
     outcomes = pd.DataFrame(
         {"unique_id": live.ids.astype(object), "status": status, "cause": live.reason, "made_by": live.made_by}
@@ -69,7 +69,7 @@ def body(settings: Settings) -> int:
     return FAILED if unusable else OK
 
 
-def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
+def check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError when the release was not made for this data."""
     if not known_share(release, panel.ids.tolist()):
         raise SettingsError(
@@ -119,10 +119,11 @@ def _as_released(settings: Settings, card: Mapping[str, Any]) -> Settings:
     return replace(settings, horizon=card["horizon"], levels=tuple(card["levels"]), season=card["season"], folds=folds)
 
 
-def _served(
+def served_today(
     served: str, release: Release, panel: Panel, members: dict[str, Forecast], fold: Fold, question: Question,
     settings: Settings,
 ) -> Forecast:  # fmt: skip
+    """What a release serves at the end of `panel`, from its members' forecasts of that day."""
     history = question.history(panel, fold)
     if served != KIND:
         return complete(members[served], history, question.spec, question.context)

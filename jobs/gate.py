@@ -200,11 +200,17 @@ def gate_lines(number: int, decision: Decision) -> list[str]:
     """Why a release was held back, and what may be done, at 80 columns; nothing when it passed."""
     if decision.passed:
         return []
-    lines = [
-        f"Held back release {number} was not promoted: {'; '.join(decision.reasons)}",
-        f"Next      python -m jobs.promote release={number} asks again; force=true overrules, and is recorded",
-    ]
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+    then = f"Next      python -m jobs.promote release={number} asks again; force=true overrules, and is recorded"
+    return [*held_back(decision, f"release {number}"), *_folded(then)]
+
+
+def held_back(decision: Decision, what: str) -> list[str]:
+    """Why it was held back, at 80 columns."""
+    return _folded(f"Held back {what} was not promoted: {'; '.join(decision.reasons)}")
+
+
+def _folded(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False)
 
 
 def champion_of(registry: Registry, number: int | None) -> tuple[Release | None, str]:

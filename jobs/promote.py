@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demand.errors import SettingsError, VersionNotFound
-from jobs.activation import Activated, activate
+import pandas as pd
+
+from demand.errors import SettingsError, VersionNotFound, VersionUnreadable
+from jobs.activation import Activated, activate, refuse_unproved
+from jobs.entries import entries
 from jobs.entry import FAILED, OK, WIDTH, run
 from jobs.fleet import registry_of
-from jobs.gate import Decision, champion_of, decide, gate_lines
+from jobs.gate import Decision, champion_of, decide, gate_lines, held_back, predicts
+from jobs.outputs import summary, write_tables
 from jobs.releases import nothing_released, numbered
+from jobs.remake import Remade, into_registry, remake, staged_release
+from jobs.restyle import check_styles, restyled
 from jobs.settings import Settings
 from jobs.show import show
+from jobs.verdict import outcomes
+from models.catalog import MODELS
 from models.registry import Registry
+from models.release import Release
 
 
 def body(settings: Settings) -> int:
@@ -32,6 +43,10 @@ def body(settings: Settings) -> int:
             "model= makes a release of its own", model=settings.promoted_model,
             hint="Leave out release= and styles=, or promote the release as a whole",
         )  # fmt: skip
+    if settings.promoted_model is not None:
+        return _model(settings, registry, settings.promoted_model)
+    if settings.styles is not None:
+        return _styles(settings, registry, settings.styles)
     return _release(settings, registry)
 
 
@@ -53,6 +68,100 @@ def _release(settings: Settings, registry: Registry) -> int:
         proved=decision.passed,
     )  # fmt: skip
     return told(registry, decision, activated, champion)
+
+
+def _model(settings: Settings, registry: Registry, kind: str) -> int:
+    """A new release: the champion's, with this model's newest version."""
+    champion = _champion(registry)
+    donor = newer_version(registry, champion, kind)
+    remade = remake(settings, champion, {kind: donor})
+    fleet, verdict = remade.fleet, remade.verdict
+    styles = outcomes(fleet.panel, verdict, remade.race, fleet.question, fleet.rejected, fleet.settings)
+    staged, facts = staged_release(remade, styles)
+    decision = decide(staged, champion, settings, proved=True)
+    said = {"model": kind, "model_from": donor.number, "made_from": champion.number}
+    return _made(settings, registry, remade, styles, (staged, facts), decision, said)
+
+
+def _styles(settings: Settings, registry: Registry, names: Sequence[str]) -> int:
+    """A new release: the champion's, with some styles as an earlier one forecast them. As any rollback it is not asked
+    to be better: it must predict."""
+    champion = _champion(registry)
+    number = numbered(registry, settings.release) if settings.release else None
+    if number is None or number == champion.number or not names:
+        raise SettingsError(
+            "name the styles and the release they are taken from", styles=list(names), release=settings.release,
+            champion=champion.number, hint="styles=[A,B] release=N; see python -m jobs.releases",
+        )  # fmt: skip
+    source = registry.open(number)
+    wanted = check_styles(names, source, champion)
+    remade = restyled(remake(settings, champion, {}), champion, source, wanted, settings.reason)
+    fleet, verdict = remade.fleet, remade.verdict
+    frame = outcomes(fleet.panel, verdict, remade.race, fleet.question, fleet.rejected, fleet.settings)
+    staged, facts = staged_release(remade, frame)
+    decision = Decision.of([predicts(staged, proved=True)])
+    said = {"styles": wanted.tolist(), "styles_from": number, "made_from": champion.number}
+    return _made(settings, registry, remade, frame, (staged, facts), decision, said)
+
+
+def _made(
+    settings: Settings, registry: Registry, remade: Remade, styles: pd.DataFrame,
+    made: tuple[Release, Mapping[str, Any]], decision: Decision, said: Mapping[str, Any],
+) -> int:  # fmt: skip
+    """Releases and promotes what was made; when it is held back the registry stays as it is."""
+    fleet, before = remade.fleet, int(said["made_from"])
+    write_tables(fleet, remade.race, remade.verdict, styles)
+    staged, facts = made
+    if not decision.passed:
+        if not settings.force:
+            show(*held_back(decision, f"what was made of release {before}"))
+            show(f"Run       {fleet.run.path}")
+            return FAILED
+        refuse_unproved(staged)
+    number = into_registry(registry, staged, facts)
+    shutil.rmtree(staged.path)
+    told_of = entries(fleet, remade.race, remade.verdict, number).values()
+    registry.append_history([{**entry, "promotion": decision.words} for entry in told_of])
+    report = summary(fleet, remade.race, remade.verdict, styles, {}, number)
+    fleet.run.write_json("summary.json", report)
+    activated = activate(
+        registry, number, settings, expected=before, facts={**promotion_facts(settings, decision), **said}, proved=True
+    )
+    return told(registry, decision, activated, before)
+
+
+def _champion(registry: Registry) -> Release:
+    if registry.alias("champion") is None:
+        raise nothing_released(registry)
+    return registry.open("champion")
+
+
+def newer_version(registry: Registry, champion: Release, kind: str) -> Release:
+    """The newest release with a version of `kind` that is newer than the champion's. Raises SettingsError for what is
+    no single trained model, VersionNotFound when no release has a newer one."""
+    if kind not in MODELS:
+        raise SettingsError(
+            "this is no model that is trained by itself", key="model", found=kind, expected=list(MODELS),
+            hint="Promote a release as a whole: release=N",
+        )  # fmt: skip
+    mine = champion.manifest["models"].get(kind)
+    damaged = []
+    for number in reversed(registry.numbers()):
+        if number == champion.number:
+            continue
+        try:
+            release = registry.open(number)
+        except VersionUnreadable:
+            damaged.append(number)
+            continue
+        theirs = release.manifest["models"].get(kind)
+        if theirs is not None and (mine is None or theirs["trained_at"] > mine["trained_at"]):
+            return release
+    raise VersionNotFound(
+        "no release has a newer version of this model than the champion", model=kind, champion=champion.number,
+        trained_at=mine["trained_at"] if mine else None, damaged=damaged,
+        hint=f"Train it: python -m jobs.train 'only=[{kind}]' force=true",
+    )  # fmt: skip
 
 
 def promotion_facts(settings: Settings, decision: Decision) -> dict[str, Any]:

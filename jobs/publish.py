@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
 from jobs.activation import Activated, activate
-from jobs.entries import carried, entries, named, stored_at
+from jobs.entries import entries, named, stored_at
 from jobs.evidence import keep_evidence
 from jobs.fleet import Fleet, registry_of
 from jobs.gate import Decision, champion_of, decide
@@ -45,7 +45,7 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     before = releases.alias("champion")
 
     def fill(folder: Path) -> Mapping[str, Any]:
-        return _fill(folder, fleet, race, verdict, outcomes)
+        return fill_release(folder, fleet, race, verdict, outcomes)
 
     # A run killed after its release was made does not make another one when it is resumed.
     made = _release_of(releases, fleet) if fleet.settings.resume else None
@@ -82,17 +82,17 @@ def _release_of(registry: Registry, fleet: Fleet) -> int | None:
     return None
 
 
-def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:
+def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:
+    """Writes a release's files into an empty folder; returns the facts of its manifest."""
     if verdict.live is None:
         raise ValueError("only a run with a live origin can be released")
     run, settings, live = fleet.run, fleet.settings, verdict.live
     source = run.file("models")
     if source.is_dir():
         shutil.copytree(source, folder / "models")
-    lender = _lender(fleet)
-    if lender is not None:
-        for kind in carried(fleet):
-            shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
+    lenders = _lenders(fleet)
+    for kind, lender in lenders.items():
+        shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
     write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)])
     write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()))
     # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
@@ -133,7 +133,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {
-            kind: {**_origin_of(kind, fleet, lender), "path": path,
+            kind: {**_origin_of(kind, fleet, lenders.get(kind)), "path": path,
                    "metrics": verdict.metrics[kind], "below_threshold": _below(verdict, kind)}
             for kind in named(fleet, verdict) if (path := stored_at(fleet, verdict, kind))
         },
@@ -141,15 +141,16 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     }  # fmt: skip
 
 
-def _lender(fleet: Fleet) -> Release | None:
-    """The release that lends models to this run; None when all of them were trained in it."""
-    number = fleet.intent.release if fleet.intent else None
-    return registry_of(fleet.settings).open(number) if number is not None else None
+def _lenders(fleet: Fleet) -> dict[str, Release]:
+    """Kind -> the release that lends it to this run."""
+    registry = registry_of(fleet.settings)
+    lent = fleet.intent.lenders.items() if fleet.intent else ()
+    return {kind: release for number, kinds in lent for release in [registry.open(number)] for kind in kinds}
 
 
 def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any]:
     """Which run made a model's version, and when: this one, or the one that made it for the lending release."""
-    if lender is not None and kind in carried(fleet):
+    if lender is not None:
         return {name: lender.manifest["models"][kind][name] for name in ("source_path", "version", "trained_at")}
     created = fleet.run.json("manifest.json")["created"]
     return {"source_path": str(fleet.run.path), "version": fleet.run.run_id, "trained_at": created}

@@ -86,6 +86,10 @@ def _promotion(pointer: Mapping[str, Any]) -> str:
     at, facts = str(pointer["at"] or "unknown")[:16].replace("T", " "), pointer["facts"]
     left = facts.get("rolled_back_from")
     what = "promoted" if left is None else f"{'automatically ' * bool(facts.get('automatic'))}rolled back from {left}"
+    if facts.get("model_from"):
+        what += f" ({facts['model']} from release {facts['model_from']})"
+    if facts.get("styles_from"):
+        what += f" ({len(facts['styles'])} styles from release {facts['styles_from']})"
     why = f": {facts['reason']}" if facts.get("reason") else ""
     return f"{at}  release {pointer['release']} {what}{' (forced)' if facts.get('forced') else ''}{why}"
 

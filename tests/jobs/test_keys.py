@@ -39,6 +39,7 @@ CHANGED = {
     "confidence_intervals": ("false", False),
     "confidence_level": ("0.8", 0.8),
     "model_versioning": ("false", False),
+    "rollback_on_failure": ("false", False),
     "model_registry": ("models", "models"),
     "training_registry": ("training_results", "training_results"),
 }
@@ -57,7 +58,6 @@ REFUSED = {
     "log_predictions": "false",
     "seasonal_decomposition": "false",
     "trend_analysis": "false",
-    "rollback_on_failure": "false",
     "a_b_testing": "true",
     "canary_deployment": "true",
 }
