@@ -53,7 +53,8 @@ def body(settings: Settings) -> int:
         "served": card["served"], "origin": card["origin"], "data_to": _day(panel, panel.end),
         "scored_to": _day(panel, served.fold.cutoff + served.fold.horizon), "periods": served.fold.horizon,
         "freq": card["freq"], "unit": card["unit"], "n": models[card["served"]]["n"],
-        "n_series": len(served.forecast.ids), "data_hash": panel_hash(panel),
+        "n_series": len(served.forecast.ids), "n_missing": int(release.manifest["n_series"]) - len(served.forecast.ids),
+        "data_hash": panel_hash(panel),
         "backtest": card["metrics"][card["served"]], "models": models,
     }  # fmt: skip
     value["evaluation_id"] = _id_of(value)
@@ -89,6 +90,9 @@ def _lines(value: Mapping[str, Any]) -> list[str]:
         f"Promised  WAPE {_figure(then)} in its backtest, {_figure(now)} since",
     ]
     lines += [f"{'Beside' if k == 0 else '':<9} {m}: {_errors(models[m])}" for k, m in enumerate(ranked[1 : SHOWN + 1])]
+    if value["n_missing"]:
+        what = "style of the release is" if value["n_missing"] == 1 else "styles of the release are"
+        lines.append(f"Missing   {value['n_missing']} {what} not in the data")
     return lines
 
 

@@ -67,7 +67,7 @@ def _release(settings: Settings, registry: Registry) -> int:
         registry, number, settings, expected=champion, facts=promotion_facts(settings, decision),
         proved=decision.passed,
     )  # fmt: skip
-    return told(registry, decision, activated, champion)
+    return told(decision, activated, champion)
 
 
 def _model(settings: Settings, registry: Registry, kind: str) -> int:
@@ -127,7 +127,7 @@ def _made(
     activated = activate(
         registry, number, settings, expected=before, facts={**promotion_facts(settings, decision), **said}, proved=True
     )
-    return told(registry, decision, activated, before)
+    return told(decision, activated, before)
 
 
 def _champion(registry: Registry) -> Release:
@@ -169,7 +169,7 @@ def promotion_facts(settings: Settings, decision: Decision) -> dict[str, Any]:
     return {"forced": not decision.passed, "reason": settings.reason, "gate": decision.as_json()}
 
 
-def told(registry: Registry, decision: Decision, activated: Activated, before: int | None) -> int:
+def told(decision: Decision, activated: Activated, before: int | None) -> int:
     """Says how a promotion ended; the exit code."""
     place = f" in the place of {before}" if before else ""
     if activated.serves:
@@ -178,7 +178,7 @@ def told(registry: Registry, decision: Decision, activated: Activated, before: i
         lines += [f"{'Gate' if decision.passed else 'Overruled':<9} {reason}" for reason in decision.reasons]
     else:
         lines = [f"Release   {activated.number} was promoted{place} and taken back"]
-    lines += [*activated.lines(), f"Noted in  {registry.promotions_path}"]
+    lines += activated.lines()
     show(*[part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10,
                                                             break_on_hyphens=False)])  # fmt: skip
     return FAILED if activated.ailment else OK

@@ -104,7 +104,8 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
 def _record_failure(fleet: Fleet, error: Exception) -> None:
     """One failed entry a model in the history; the error that ended the run is told whatever becomes of them."""
     try:
-        registry_of(fleet.settings).append_history(broken_off(fleet, f"{type(error).__name__}: {error}"))
+        failed = broken_off(fleet, f"{type(error).__name__}: {error}")
+        registry_of(fleet.settings).append_history([*failed])
     except StorageError as also:
         log.warning("the failure is not in the history: %s", also)
 

@@ -121,7 +121,7 @@ ACTS = {
 AT_ONCE = ("tests.acceptance.test_global_keys", "test_when_tasks_may_run_at_once_then_never_more_than_told")
 ELSEWHERE = {
     "rollback_on_failure": (
-        "tests.jobs.test_promote", "test_when_the_health_check_fails_then_the_champion_is_given_back_unless_told_not_to",
+        "tests.jobs.test_promote", "test_when_a_promoted_release_is_ill_then_the_one_before_serves_again",
     ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,

@@ -25,11 +25,10 @@ from jobs.race import Race, run_race
 from jobs.run_folder import RunFolder
 from jobs.settings import ClusterSettings, Settings
 from jobs.verdict import outcomes
-from models import golden
 from models.base import Forecaster
-from models.catalog import FORECASTERS, recipe_class
+from models.catalog import recipe_class
 from models.files import write_json
-from tests.jobs.stand_in import ENTRY, Level
+from tests.jobs.stand_in import Level, known
 
 MANIFEST = {"job": "pipeline", "created": "2025-09-01T00:00:00Z", "data_hash": "d" * 64, "config_hash": "c" * 64,
             "code_version": "abc", "seed": 42, "libraries": {"numpy": "2"}}  # fmt: skip
@@ -106,10 +105,10 @@ def made(tmp_path_factory, fleet_panel, smoke):
 
 
 @pytest.fixture
-def stand_in_is_known(monkeypatch):
-    """The stand-in can be loaded; the golden prediction is asked in this process, which knows it."""
-    monkeypatch.setitem(FORECASTERS, "arima", ENTRY)
-    monkeypatch.setattr(golden, "_asked", golden.answers)
+def stand_in_is_known():
+    """Runs of the stand-in can be released and promoted."""
+    with known():
+        yield
 
 
 @pytest.fixture

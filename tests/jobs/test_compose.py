@@ -29,6 +29,7 @@ OWN = {
     "rollback": {"release": None, "reason": None},
     "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None},
     "evaluate": {"release": "champion"},
+    "backtest": {"release": None},
 }
 
 

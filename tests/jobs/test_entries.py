@@ -34,7 +34,7 @@ def without_arima(race, reason):
 def test_when_models_succeed_then_each_entry_has_the_agreed_fields_and_traces_to_the_stored_evaluation(judged):
     fleet, race, verdict, styles = judged
     write_backtest(fleet, race, verdict)
-    number, _ = publish(fleet, race, verdict, styles)
+    number = publish(fleet, race, verdict, styles).number
     stored = fleet.run.json("backtest.json")["results"]
     history = {entry["model_type"]: entry for entry in registry_of(fleet.settings).history()}
     assert set(history) == {*fleet.recipes, "ensemble"} == set(stored)
@@ -56,7 +56,7 @@ def test_when_models_succeed_then_each_entry_has_the_agreed_fields_and_traces_to
 
 def test_when_the_summary_is_written_then_its_results_are_the_entries_of_the_history(judged):
     fleet, race, verdict, styles = judged
-    number, _ = publish(fleet, race, verdict, styles)
+    number = publish(fleet, race, verdict, styles).number
     fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, {}, number))
     told = fleet.run.json("summary.json")
     assert told["results"] == {
