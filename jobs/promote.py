@@ -67,7 +67,7 @@ def _release(settings: Settings, registry: Registry) -> int:
         registry, number, settings, expected=champion, facts=promotion_facts(settings, decision),
         proved=decision.passed,
     )  # fmt: skip
-    return told(decision, activated, champion)
+    return told(settings, registry, decision, activated, champion)
 
 
 def _model(settings: Settings, registry: Registry, kind: str) -> int:
@@ -127,7 +127,7 @@ def _made(
     activated = activate(
         registry, number, settings, expected=before, facts={**promotion_facts(settings, decision), **said}, proved=True
     )
-    return told(decision, activated, before)
+    return told(settings, registry, decision, activated, before)
 
 
 def _champion(registry: Registry) -> Release:
@@ -169,8 +169,12 @@ def promotion_facts(settings: Settings, decision: Decision) -> dict[str, Any]:
     return {"forced": not decision.passed, "reason": settings.reason, "gate": decision.as_json()}
 
 
-def told(decision: Decision, activated: Activated, before: int | None) -> int:
-    """Says how a promotion ended; the exit code."""
+def told(
+    settings: Settings, registry: Registry, decision: Decision, activated: Activated, before: int | None
+) -> int:  # fmt: skip
+    """Says how a promotion ended, and leaves only the newest release where older ones are not kept; the exit code."""
+    if not settings.releases.model_versioning:
+        registry.keep_only_newest()
     place = f" in the place of {before}" if before else ""
     if activated.serves:
         overruled = "" if decision.passed else " (forced)"

@@ -10,6 +10,8 @@ import pytest
 from jobs.fleet import registry_of
 from jobs.publish import publish
 from jobs.tasks import read_forecasts
+from models import golden
+from models.ensemble import KIND
 from tests.jobs.conftest import MANIFEST
 
 
@@ -88,6 +90,30 @@ def test_when_a_later_release_is_clearly_worse_then_it_is_made_but_not_promoted(
     assert "worse than release 1: WAPE" in last["promotion"]
     assert publish(fleet, race, verdict, styles)[:2] == (3, True)
     assert (registry.alias("champion"), registry.alias("previous")) == (3, 1)
+
+
+def test_when_what_is_served_does_not_beat_the_baselines_then_not_even_the_first_release_is_promoted(judged):
+    fleet, race, verdict, styles = judged
+    assert not verdict.gate.passed
+    stubborn = replace(verdict, served=KIND, live=verdict.ensembles[fleet.panel.end].forecast)
+    made = publish(fleet, race, stubborn, styles)
+    assert made[:2] == (1, False)
+    assert "ensemble does not beat mean beyond chance: WAPE" in made.decision.words
+    registry = registry_of(fleet.settings)
+    assert registry.alias("champion") is None
+    baseline = publish(fleet, race, verdict, styles)
+    assert baseline[:2] == (2, True)
+    facts = registry.promotions()[-1]["facts"]
+    assert facts["forced"] is False
+    assert f"it serves the best baseline, {verdict.served}, because the ensemble" in facts["gate"]["reasons"][1]
+
+
+def test_when_the_models_cannot_be_loaded_then_the_release_is_made_and_never_promoted(judged, monkeypatch):
+    monkeypatch.setattr(golden, "_asked", lambda folder: "the models cannot be loaded: a bug")
+    made = publish(*judged)
+    assert made[:2] == (1, False)
+    assert "it does not predict: the models cannot be loaded: a bug" in made.decision.words
+    assert registry_of(judged[0].settings).alias("champion") is None
 
 
 def test_when_another_calendar_or_horizon_is_released_then_there_is_no_yardstick_and_it_is_promoted(judged):
