@@ -111,9 +111,8 @@ def _tables(release: Release, served: str) -> str:
     if not place.is_file():
         return ""
     try:
-        table = pq.read_table(place)
-        rows = table.filter(np.asarray(table["model"].to_numpy(zero_copy_only=False) == served))
+        n_rows = pq.read_table(place, columns=["model"])["model"].to_pylist().count(served)
     except (OSError, ValueError, KeyError) as error:
         raise VersionUnreadable("the table of styles cannot be read", cause=str(error)) from None
     expected = int(release.manifest["n_series"])
-    return "" if rows.num_rows == expected else f"its table of styles has {rows.num_rows} of {expected} styles"
+    return "" if n_rows == expected else f"its table of styles has {n_rows} of {expected} styles"
