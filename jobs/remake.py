@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
+from demand.durable import write_whole
 from demand.errors import SettingsError, VersionUnreadable
 from demand.panel import Panel
 from demand.store import write_panel
@@ -23,6 +26,7 @@ from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.verdict import Verdict
 from models.catalog import BASELINES, MODELS
+from models.files import read_json
 from models.registry import Registry
 from models.release import Release, seal
 
@@ -48,7 +52,7 @@ def remake(settings: Settings, champion: Release, others: Mapping[str, Release])
     """
     releases = [champion, *others.values()]
     told = _told(settings, champion, others)
-    panel = _newest_panel(releases, settings)
+    newest, panel = _newest(releases, settings)
     question = ask(told, panel, live=True)
     for release in releases:
         _check_common(release, champion, panel, not_comparable(release, panel, question))
@@ -63,11 +67,12 @@ def remake(settings: Settings, champion: Release, others: Mapping[str, Release])
         others={kind: release.number for kind, release in others.items()},
     )  # fmt: skip
     asked = planned(told, panel, True, question, intent)
-    report = _report(releases, settings)
+    report = _report(newest, settings)
 
     def begin(new: RunFolder) -> None:
         write_panel(panel, new.file("panel"))
         new.write_json("cleaning.json", report)
+        _write_order_lines(newest, new)
         write_config(new, told)
         new.write_json("manifest.json", lineage(told, panel, "promote") | {"intent": intent.as_json()})
 
@@ -122,8 +127,9 @@ def _told(settings: Settings, champion: Release, others: Mapping[str, Release]) 
     return settings_of(champion, settings, models)
 
 
-def _newest_panel(releases: list[Release], settings: Settings) -> Panel:
-    panels = []
+def _newest(releases: list[Release], settings: Settings) -> tuple[Release, Panel]:
+    """The release with the newest demand, and that; of equals the last one."""
+    found: tuple[Release, Panel] | None = None
     for release in releases:
         panel = panel_of(release, settings)
         if panel is None:
@@ -131,8 +137,10 @@ def _newest_panel(releases: list[Release], settings: Settings) -> Panel:
                 "the demand this release was made from is not kept any more", release=release.number,
                 hint="Train a new release: python -m jobs.train force=true",
             )  # fmt: skip
-        panels.append(panel)
-    return max(reversed(panels), key=lambda panel: panel.end)
+        if found is None or panel.end >= found[1].end:
+            found = release, panel
+    assert found is not None
+    return found
 
 
 def _check_common(release: Release, champion: Release, panel: Panel, why: str) -> None:
@@ -153,12 +161,22 @@ def _check_common(release: Release, champion: Release, panel: Panel, why: str) -
         )  # fmt: skip
 
 
-def _report(releases: list[Release], settings: Settings) -> dict[str, Any]:
-    """The cleaning report that goes with the newest data, as far as it is kept."""
-    for release in sorted(releases, key=lambda one: one.json("card.json")["origin"], reverse=True):
-        for place in (release.file("quality.json"),
-                      runs_root(settings) / Path(str(release.manifest["run_id"])).name / "cleaning.json"):  # fmt: skip
-            if place.is_file():
-                found: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
-                return found
-    return {}
+def _report(release: Release, settings: Settings) -> dict[str, Any]:
+    """The cleaning report that goes with a release's data; only its rejected styles where that is not kept any more."""
+    run = runs_root(settings) / Path(str(release.manifest["run_id"])).name
+    for place in (release.file("quality.json"), run / "cleaning.json"):
+        if place.is_file():
+            found: dict[str, Any] = read_json(place)
+            return found
+    table = pq.read_table(release.file("outcomes.parquet"), columns=["unique_id", "status", "cause"])
+    return {"rejected": {row["unique_id"]: row["cause"] for row in table.to_pylist() if row["status"] == "rejected"}}
+
+
+def _write_order_lines(release: Release, run: RunFolder) -> None:
+    """lines.parquet, as a run that reads the source counts them; nothing where the release does not know them."""
+    if not release.file("styles.parquet").is_file():
+        return
+    table = pq.read_table(release.file("styles.parquet"), columns=["model", "unique_id", "n_orders"])
+    table = table.filter(pc.equal(table["model"], release.manifest["served"])).drop_columns("model")
+    if not table["n_orders"].null_count:
+        write_whole(run.file("lines.parquet"), lambda path: pq.write_table(table, path))
