@@ -32,9 +32,10 @@ LOOKS_AHEAD = 366  # days searched for a model's next trigger
 class Intent:
     """What one training run does.
 
-    train: the kinds that are fitted. carried: ensemble members taken from `release`. idle: kind -> why it is not
-    trained. notes: what was decided otherwise than the schedule says, in words. origins: cutoffs (inner, scored) of the
-    release when members are carried, so that all models are compared on the same origins.
+    train: the kinds that are fitted. carried: ensemble members taken from `release`, or from another one that `others`
+    names (kind -> number). idle: kind -> why it is not trained. notes: what was decided otherwise than the schedule
+    says, in words. origins: cutoffs (inner, scored) of the release when members are carried, so that all models are
+    compared on the same origins.
     """
 
     train: tuple[str, ...]
@@ -43,6 +44,21 @@ class Intent:
     notes: tuple[str, ...] = ()
     release: int | None = None
     origins: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def lenders(self) -> dict[int, tuple[str, ...]]:
+        """Release -> the kinds it lends."""
+        found: dict[int, tuple[str, ...]] = {}
+        for kind in self.carried:
+            number = self.others.get(kind, self.release)
+            if number is not None:
+                found[number] = (*found.get(number, ()), kind)
+        return found
+
+    def lender(self, kind: str) -> int | None:
+        """The release that lends a kind."""
+        return next((number for number, kinds in self.lenders.items() if kind in kinds), None)
 
     def as_json(self) -> dict[str, Any]:
         """For the run's manifest: a resumed run does what it set out to do, whatever is due by then."""
@@ -50,6 +66,7 @@ class Intent:
             "train": list(self.train), "carried": list(self.carried), "idle": dict(self.idle),
             "notes": list(self.notes), "release": self.release,
             "origins": [list(part) for part in self.origins] if self.origins else None,
+            "others": dict(self.others),
         }  # fmt: skip
 
     @classmethod
@@ -58,6 +75,7 @@ class Intent:
         return cls(
             tuple(value["train"]), tuple(value["carried"]), dict(value["idle"]), tuple(value["notes"]),
             value["release"], (tuple(inner), tuple(scored)) if value["origins"] else None,
+            dict(value.get("others", {})),
         )  # fmt: skip
 
     def folds(self, question: Question, end: int) -> Origins | None:
@@ -104,7 +122,7 @@ def with_carried(
     lent = [kind for kind in members if kind not in intent.train]
     if champion is None or not lent or not settings.enable_ml:
         return intent
-    why = _not_comparable(champion, panel, question)
+    why = not_comparable(champion, panel, question)
     if why:
         note = f"nothing is taken over from the champion: {why}"
         return replace(intent, train=chosen_models(settings), idle={}, notes=(*intent.notes, note))
@@ -141,29 +159,30 @@ def with_carried(
 
 
 def lend(race: Race, intent: Intent, release: Release, panel: Panel, question: Question) -> Race:
-    """The race with the carried members beside those that ran: their forecasts of the release's origins as they were
-    made then, and today's from the stored fits."""
+    """The race with the members that this release lends beside those that ran: their forecasts of the run's origins as
+    they were made then, and today's from the stored fits."""
+    kinds = intent.lenders[release.number]
     raw = {kind: dict(by_cutoff) for kind, by_cutoff in race.raw.items()}
     live = Fold(panel.end, question.spec.horizon)
-    today, unusable = member_forecasts(release, question.history(panel, live), question, intent.carried)
+    today, unusable = member_forecasts(release, question.history(panel, live), question, kinds)
     if unusable:
         raise VersionUnreadable(
-            "members of the champion's release cannot be used", release=release.number,
+            "members of a release cannot be used", release=release.number,
             models=[f"{kind}: {why}" for kind, why in unusable.items()],
             hint="Train everything anew: force=true",
         )  # fmt: skip
     assert intent.origins is not None
     cutoffs = {cutoff for part in intent.origins for cutoff in part}
     for kind, forecast in read_forecasts(release.file("origins.parquet")):
-        if kind in intent.carried and forecast.origin in cutoffs:
+        if kind in kinds and forecast.origin in cutoffs:
             known = question.history(panel, Fold(forecast.origin, forecast.horizon))
             raw.setdefault(kind, {})[forecast.origin] = laid_on(known, forecast, question)
-    for kind in intent.carried:
+    for kind in kinds:
         raw[kind][panel.end] = today[kind]
     return replace(race, raw={kind: raw[kind] for kind in sorted(raw)})
 
 
-def _not_comparable(champion: Release, panel: Panel, question: Question) -> str:
+def not_comparable(champion: Release, panel: Panel, question: Question) -> str:
     """Why the champion's members cannot stand beside models trained today; "" when they can."""
     card = champion.json("card.json")
     asked = {

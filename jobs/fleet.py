@@ -118,7 +118,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
-        asked = _planned(settings, panel, live, ask(settings, panel, live), intent)
+        asked = planned(settings, panel, live, ask(settings, panel, live), intent)
         return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
     check_output(settings)
     if settings.parallel_training:
@@ -128,7 +128,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     panel, report = ingested.panel, ingested.report.as_json()
     question = ask(settings, panel, live)
     intent = decide(panel, question) if decide else None
-    asked = _planned(settings, panel, live, question, intent)
+    asked = planned(settings, panel, live, question, intent)
 
     def begin(new: RunFolder) -> None:
         write_panel(panel, new.file("panel"))
@@ -136,7 +136,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         write_order_lines(new, panel.ids, ingested.lines)
         write_config(new, settings)
         decided = {"intent": intent.as_json()} if intent else {}
-        new.write_json("manifest.json", _lineage(settings, panel, job) | decided)
+        new.write_json("manifest.json", lineage(settings, panel, job) | decided)
 
     run = RunFolder.create(runs_root(settings), settings.run_id, begin)
     log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
@@ -182,9 +182,10 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
     return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
-def _planned(
+def planned(
     settings: Settings, panel: Panel, live: bool, question: Question, intent: Intent | None
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
+    """The question, the recipes that are fitted, the origins and the plan of a run."""
     check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
@@ -203,15 +204,16 @@ def compete(fleet: Fleet) -> tuple[Race, Verdict]:
     """Runs every model at every origin, adds the members that a release lends, and judges them."""
     with fleet.run.held(), fleet.stage("models"):
         race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
-        if fleet.intent is not None and fleet.intent.release is not None:
-            release = registry_of(fleet.settings).open(fleet.intent.release)
-            race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
+        if fleet.intent is not None:
+            for number in fleet.intent.lenders:
+                release = registry_of(fleet.settings).open(number)
+                race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
     with fleet.stage("evaluation"):
         verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)
     return race, verdict
 
 
-def _lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
+def lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
     """What a number must be traceable to: data, configuration, code and library versions, seed."""
     return {
         "job": job,

@@ -33,7 +33,7 @@ def body(settings: Settings) -> int:
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
-    _check_same_fleet(panel, release, card)
+    check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])
     history = question.history(panel, fold)
@@ -65,7 +65,7 @@ def body(settings: Settings) -> int:
     return FAILED if unusable else OK
 
 
-def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
+def check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError when the release was not made for this data."""
     if not known_share(release, panel.ids.tolist()):
         raise SettingsError(

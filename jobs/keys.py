@@ -61,7 +61,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
         GlobalKey("report.seasonal_decomposition", "evaluation", True, True),
         GlobalKey("report.trend_analysis", "evaluation", True, True),
         GlobalKey("releases.model_versioning", "models", True, True),
-        GlobalKey("releases.rollback_on_failure", "serve_app", False, True),
+        GlobalKey("releases.rollback_on_failure", "serve_app", True, True),
         GlobalKey("serve.a_b_testing", "serve_app", False, False),
         GlobalKey("serve.canary_deployment", "serve_app", False, False),
         GlobalKey("storage.model_registry", "models", True, "registry"),

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
 from demand.settings import STRICT
+from models.registry import ALIASES
 
 
 def _as_whole(value: object) -> object:
@@ -32,8 +33,16 @@ def _auto_or_whole(value: object) -> object:
     raise ValueError("must be auto or a whole number of at least 1")
 
 
+def _number_or_alias(value: object) -> object:
+    value = _as_whole(value)
+    if value in ALIASES or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"must be the number of a release, or {', '.join(ALIASES)}")
+
+
 # One check of both: a union would tell of its insides.
 AutoOrWhole = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_whole)]
+WhichRelease = Annotated[str | int, PlainValidator(_number_or_alias)]
 Metric = Literal["wape", "mape", "mase", "rmsse", "rmse", "mae", "r2"]
 
 

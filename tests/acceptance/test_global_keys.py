@@ -140,6 +140,9 @@ ELSEWHERE = {
     "log_predictions": (
         "tests.serve_app.test_service", "test_when_predictions_are_not_logged_then_there_is_no_log",
     ),
+    "rollback_on_failure": (
+        "tests.jobs.test_promote", "test_when_a_promoted_release_is_ill_then_the_one_before_serves_again",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
     "model_versioning": (

@@ -41,6 +41,7 @@ CHANGED = {
     "seasonal_decomposition": ("false", False),
     "trend_analysis": ("false", False),
     "model_versioning": ("false", False),
+    "rollback_on_failure": ("false", False),
     "model_registry": ("models", "models"),
     "training_registry": ("training_results", "training_results"),
     "cache_predictions": ("false", False),
@@ -57,7 +58,6 @@ REFUSED = {
     "performance_window_days": "7",
     "alert_on_degradation": "false",
     "degradation_threshold": "0.2",
-    "rollback_on_failure": "false",
     "a_b_testing": "true",
     "canary_deployment": "true",
 }
