@@ -16,6 +16,6 @@ if __name__ == "__main__":
     job = sys.argv[0]
     module = import_module(f"jobs.{job}")
     # Jobs that start others start them with the stand-in too.
-    import_module("jobs.retrain").TRAIN = (*DRIVER, "train")
-    import_module("jobs.schedule").RETRAIN = (*DRIVER, "retrain")
+    vars(import_module("jobs.retrain"))["TRAIN"] = (*DRIVER, "train")
+    vars(import_module("jobs.schedule"))["RETRAIN"] = (*DRIVER, "retrain")
     run(job, module.body, sys.argv[1:])

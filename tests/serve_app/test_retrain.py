@@ -33,7 +33,7 @@ class Desk:
         self.started: list[str] = []
         self.state = state_of(root)
         retraining = Retraining.of(Config(ServeSettings(), str(root), "registry", ("source.path=sales.csv",)))
-        self.retraining = replace(retraining, **changes)
+        self.retraining: Retraining = replace(retraining, **changes)
         self.router = retrain_router(self.state, self.retraining, lambda _, job: self.started.append(job.job_id))
         self.client: Client = client_of(self.state, [self.router])
 
