@@ -130,6 +130,9 @@ ELSEWHERE = {
     "log_predictions": (
         "tests.serve_app.test_service", "test_when_predictions_are_not_logged_then_there_is_no_log",
     ),
+    "auto_retrain": (
+        "tests.jobs.test_rounds", "test_when_auto_retrain_is_false_then_what_is_due_is_recorded_and_nothing_starts",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
     "model_versioning": (
