@@ -32,7 +32,7 @@ from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBo
 from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
-MAX_WAIT_S = 600.0
+MAX_WAIT_S = 100.0  # less than a request may take in the view of the ingress
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 MAX_LIMIT = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")

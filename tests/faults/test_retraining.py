@@ -213,7 +213,7 @@ def test_when_the_server_starts_anew_then_the_job_goes_on_and_is_still_the_only_
     again = site.server()  # the first one is gone
     assert again.get(f"{URL}/{job.job_id}").json()["status"] == "running"
     assert posted(again)["job_id"] == job.job_id
-    done = again.post(f"{URL}?wait=120").json()
+    done = again.post(f"{URL}?wait=100").json()
     assert (done["job_id"], done["status"], done["release"]) == (job.job_id, "success", 2)
 
 
