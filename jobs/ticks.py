@@ -72,8 +72,9 @@ def due_now(newest: Mapping[str, datetime], schedule: ScheduleSettings, now: dat
     skipped, each with its reason.
     """
     found = []
+    now = now.astimezone(UTC)
     for cadence, models in schedule.cadences.items():
-        since = newest[cadence]
+        since = newest[cadence].astimezone(UTC)
         first, last = (moment.astimezone(schedule.zone).date() for moment in (since, now))
         day = timedelta(days=1)
         moments = [m for m in firings(schedule, cadence, first - day, last + day) if since < m <= now] if models else []
@@ -90,7 +91,7 @@ def due_now(newest: Mapping[str, datetime], schedule: ScheduleSettings, now: dat
 
 
 def alert_ticks(value: Any, now: datetime) -> list[Tick]:
-    """A row for each alert of the monitoring: {alerts: [{cause, models, at, id}]}; what is no alert is logged.
+    """A row for each alert that training answers: {alerts: [{cause, models, at, id}]}; what is no alert is logged.
 
     The name follows from cause and id: an alert that stands for days is one row.
     """
@@ -98,14 +99,16 @@ def alert_ticks(value: Any, now: datetime) -> list[Tick]:
     found = []
     for alert in alerts if isinstance(alerts, Sequence) and not isinstance(alerts, str) else []:
         cause, identity = (alert.get("cause"), alert.get("id")) if isinstance(alert, Mapping) else (None, None)
-        if cause not in CAUSES or not isinstance(identity, str | int):
+        if not isinstance(cause, str) or not isinstance(identity, str | int):
             log.warning("an alert of the monitoring cannot be read: cause %r, id %r", cause, identity)
+            continue
+        if cause not in CAUSES:  # old data, say: training is no answer to it
             continue
         named = alert.get("models")
         models = tuple(str(model) for model in named) if isinstance(named, list | tuple) else ()
         digest = hashlib.sha256(str(identity).encode("utf-8", "replace")).hexdigest()[:16]
         why = f"alert {str(identity)[:SHOWN_ID]}"
-        found.append(Tick(f"{cause}-{digest}", str(cause), stamp(now), models, why=why))
+        found.append(Tick(f"{cause}-{digest}", cause, stamp(now), models, why=why))
     return found
 
 

@@ -32,7 +32,7 @@ from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBo
 from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
-MAX_WAIT_S = 600.0
+MAX_WAIT_S = 100.0  # less than a request may take in the view of the ingress
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 MAX_LIMIT = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -55,7 +55,7 @@ class Retraining:
     runs: Path
 
     @classmethod
-    def of(cls, config: Config) -> Retraining:
+    def of(cls, config: Config, registry: Registry) -> Retraining:
         """From what the service was told: the jobs get the same settings."""
         root, plain = Path(config.storage_root), config.plain
         configured, storage = plain.get("models", {}), plain.get("storage", {})
@@ -67,7 +67,7 @@ class Retraining:
                 refused[kind] = "only baselines are trained: enable_ml=false"
         models = tuple(kind for kind, why in refused.items() if not why)
         return cls(
-            ledger=Ledger(root / "jobs", Registry(root / config.registry)),
+            ledger=Ledger(root / "jobs", registry),
             command=(sys.executable, "-m", "jobs.retrain", *config.arguments),
             told=tuple(masked(text) for text in config.arguments),
             models=models, refused={kind: why for kind, why in refused.items() if why},
@@ -82,7 +82,7 @@ def retrain_router(
 
     retraining, start: for tests, what is worked with and how a job's process is started.
     """
-    desk = retraining or Retraining.of(state.config)
+    desk = retraining or Retraining.of(state.config, state.registry)
     begin = start or _start
     router = APIRouter(tags=["training"])
 

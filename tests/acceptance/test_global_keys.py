@@ -143,6 +143,9 @@ ELSEWHERE = {
     "rollback_on_failure": (
         "tests.jobs.test_promote", "test_when_a_promoted_release_is_ill_then_the_one_before_serves_again",
     ),
+    "auto_retrain": (
+        "tests.jobs.test_rounds", "test_when_auto_retrain_is_false_then_what_is_due_is_recorded_and_nothing_starts",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
     "model_versioning": (

@@ -15,6 +15,7 @@ from jobs.settings import as_config_json, chosen_models, horizon_periods, spec_l
 # Every key that can be changed today: another value than the default, and the typed value it becomes.
 CHANGED = {
     "enable_ml": ("false", False),
+    "auto_retrain": ("false", False),
     "parallel_training": ("false", False),
     "max_parallel_jobs": ("4", 4),
     "min_training_samples": ("7", 7),
@@ -50,7 +51,6 @@ CHANGED = {
 }
 # The keys whose room is not built: a value that must be refused.
 REFUSED = {
-    "auto_retrain": "false",
     "hyperparameter_tuning": "false",
     "tuning_method": "grid",
     "tuning_iterations": "10",

@@ -245,7 +245,7 @@ def test_when_an_alert_names_models_then_these_or_all_that_stand_behind_them_tra
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "{}", '{"alerts": 3}', '{"alerts": [3, {}, {"cause": "mood", "id": 1}]}',
-     '{"alerts": [{"cause": "drift", "id": null}]}', '{"alerts": "drift"}'],
+     '{"alerts": [{"cause": "drift", "id": null}, {"cause": "data_stale", "id": "a"}]}', '{"alerts": "drift"}'],
 )  # fmt: skip
 def test_when_the_monitoring_is_unreadable_then_the_triggers_fire_all_the_same(desk, text):
     desk.rounds.alerts_path.parent.mkdir(parents=True)

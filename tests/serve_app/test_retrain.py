@@ -13,7 +13,7 @@ import pytest
 
 from models.files import write_json
 from models.job import Ask
-from models.ledger import Ledger
+from models.registry import Registry
 from serve_app.app import make_app
 from serve_app.retrain import Retraining, retrain_router
 from serve_app.schemas.jobs import Accepted, JobList, JobState
@@ -32,13 +32,14 @@ class Desk:
     def __init__(self, root, **changes):
         self.started: list[str] = []
         self.state = state_of(root)
-        retraining = Retraining.of(Config(ServeSettings(), str(root), "registry", ("source.path=sales.csv",)))
-        self.retraining: Retraining = replace(retraining, **changes)
+        config = Config(ServeSettings(), str(root), "registry", ("source.path=sales.csv",))
+        retraining = Retraining.of(config, self.state.registry)
+        self.retraining = replace(retraining, **changes)
         self.router = retrain_router(self.state, self.retraining, lambda _, job: self.started.append(job.job_id))
         self.client: Client = client_of(self.state, [self.router])
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self):
         return self.retraining.ledger
 
     def end(self, job_id, status="success", **facts):
@@ -113,11 +114,13 @@ def test_when_the_body_is_wrong_then_it_is_refused_by_name_and_nothing_starts(de
 
 def test_when_a_model_is_disabled_then_it_is_said_and_all_leaves_it_out(tmp_path):
     plain = {"models": {"lstm": {"enabled": False}}, "enable_ml": True, "storage": {"training_registry": "trained"}}
-    desk = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain=plain))
+    registry = Registry(tmp_path / "registry")
+    desk = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain=plain), registry)
     assert "lstm" not in desk.models
     assert desk.refused["lstm"] == "it is disabled: models.lstm.enabled=false"
     assert desk.runs == tmp_path / "trained"
-    without = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain={"enable_ml": False}))
+    off = Config(ServeSettings(), str(tmp_path), "registry", plain={"enable_ml": False})
+    without = Retraining.of(off, registry)
     assert without.models == ()
     answer = Desk(tmp_path, models=(), refused=without.refused).client.post(URL)
     assert (answer.status_code, answer.json()["parameter"]) == (409, "model")
