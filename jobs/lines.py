@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.durable import write_whole
 from demand.errors import StorageError
+from demand.panel import Ints, Strings
 from jobs.run_folder import RunFolder
 
 FILE = "lines.parquet"
 
 
-def write_order_lines(run: RunFolder, lines: Mapping[str, int]) -> None:
-    """unique_id, n_orders: a row a style of the panel."""
-    columns = {"unique_id": pa.array(list(lines), pa.string()), "n_orders": pa.array(list(lines.values()), pa.int64())}
+def write_order_lines(run: RunFolder, ids: Strings, lines: Ints | None) -> None:
+    """unique_id, n_orders: a row a style of the panel; lines [N] are None where the source has none, then no file."""
+    if lines is None:
+        return
+    columns = {"unique_id": pa.array(ids.tolist(), pa.string()), "n_orders": pa.array(lines, pa.int64())}
     write_whole(run.file(FILE), lambda path: pq.write_table(pa.table(columns), path))
 
 

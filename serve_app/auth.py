@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import secrets
 import time
@@ -24,14 +25,17 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.limits import Buckets
+from demand.errors import VersionUnreadable
+from serve_app.limits import Buckets, address_of
 from serve_app.problems import Refused
 from serve_app.settings import ServeSettings
 from serve_app.tokens import LOCAL, Principal, Role, TokenFile, Tokens
 
+log = logging.getLogger(__name__)
 SESSION = "loomcast_session"  # the cookie of a browser; HttpOnly and SameSite=Strict
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 AUDIT = "audit.jsonl"
@@ -45,6 +49,7 @@ class Needs:
     """The role a route declares; as a dependency it refuses who has less."""
 
     role: Role
+    may_change: bool = False  # open, and yet of a method that changes something
 
     def __call__(self, request: Request) -> None:
         if self.role is Role.open:
@@ -52,7 +57,7 @@ class Needs:
         principal = principal_of(request)
         if principal.role < self.role:
             raise Refused(
-                403, "this needs another role", f"The token {principal.name} may {principal.role.name}; this route is "
+                403, "role_too_small", f"The token {principal.name} may {principal.role.name}; this route is "
                 f"for {self.role.name}",
             )  # fmt: skip
 
@@ -60,6 +65,11 @@ class Needs:
 def role(name: str) -> Any:
     """A dependency that declares who may call a route: open, read, operate or admin."""
     return Depends(Needs(Role[name]))
+
+
+def open_to_all() -> Any:
+    """As role("open"), also for a method that may change something: only where one signs in."""
+    return Depends(Needs(Role.open, may_change=True))
 
 
 def principal_of(request: Request) -> Principal:
@@ -72,7 +82,7 @@ def principal_of(request: Request) -> Principal:
 
 def unauthorized(detail: str) -> Refused:
     hint = "Send it as Authorization: Bearer TOKEN; one is made with python -m jobs.token name=NAME role=read"
-    return Refused(401, "no valid token", f"{detail}. {hint}", headers={"WWW-Authenticate": "Bearer"})
+    return Refused(401, "no_valid_token", f"{detail}. {hint}", headers={"WWW-Authenticate": "Bearer"})
 
 
 def declared(routes: Iterable[BaseRoute]) -> dict[str, dict[str, Role]]:
@@ -88,12 +98,13 @@ def declared(routes: Iterable[BaseRoute]) -> dict[str, dict[str, Role]]:
 
 
 def _needs_of(route: APIRoute) -> list[Role]:
-    needs = [one.call.role for one in route.dependant.dependencies if isinstance(one.call, Needs)]
+    found = [one.call for one in route.dependant.dependencies if isinstance(one.call, Needs)]
+    needs, exempt = [one.role for one in found], any(one.may_change for one in found)
     changes = not (route.methods or set()) <= {*SAFE_METHODS}
-    if changes and needs and max(needs) is Role.open:
+    if changes and needs and max(needs) is Role.open and not exempt:
         raise TypeError(f"the route {route.path!r} changes something and is open to everybody")
     form = any(type(field.field_info).__name__ in ("Form", "File") for field in route.dependant.body_params)
-    if form and not any(one.call is check_csrf for one in route.dependant.dependencies):
+    if form and not exempt and not any(one.call is check_csrf for one in route.dependant.dependencies):
         raise TypeError(f"the route {route.path!r} takes a form without Depends(check_csrf)")
     return needs
 
@@ -121,7 +132,7 @@ async def check_csrf(request: Request) -> None:
     if not sent and "form" in headers.get("content-type", ""):
         sent = str((await request.form()).get(CSRF_FIELD, ""))
     if not hmac.compare_digest(sent.encode("utf-8", "replace"), csrf_token(request).encode()):
-        raise Refused(403, "the form is not ours", "Load the page again and send the form from it", CSRF_FIELD)
+        raise Refused(403, "foreign_form", "Load the page again and send the form from it", CSRF_FIELD)
 
 
 def nonce(request: Request) -> str:
@@ -172,34 +183,49 @@ class Access:
         name = bare if bare.endswith("]") else bare.rpartition(":")[0] or bare
         return name in self._hosts or bare in self._hosts
 
-    def principal(self, headers: Headers, client: str) -> Principal | None:
-        """Who calls, None when a token is needed and none was sent. Raises Refused: 401 a wrong one, 429 many."""
-        token = _token_in(headers)
-        if token is None:
-            return None if self.settings.needs_token else LOCAL
+    def principal(self, headers: Headers, client: str) -> Principal:
+        """Who calls. Raises Refused: 401 for a wrong token or none where one is needed, 429 after many wrong ones.
+
+        Where none is needed, a cookie left by another service on this machine does no harm.
+        """
+        token = _bearer(headers)
+        if token is None and self.settings.needs_token:
+            token = _cookie(headers)
+            if token is None:
+                raise unauthorized("This address needs a token")
+        return LOCAL if token is None else self.of_token(token, client)
+
+    def of_token(self, token: str, client: str) -> Principal:
+        """Whose token this is. Raises Refused: 401 when it is nobody's, 429 after many of those from one client."""
         wait = self.guesses.full_in(client)
         if wait:
-            raise Refused(429, "too many wrong tokens", "Come again later", retry_after=wait)
-        principal = self.tokens.principal(token)
+            raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
+        try:
+            principal = self.tokens.principal(token)
+        except VersionUnreadable as error:  # nobody comes in, and nobody unknown is told of files
+            log.error("%s", error)
+            raise Refused(
+                503, "tokens_unreadable", "Tokens cannot be checked; the log of the service says why"
+            ) from None
         if principal is None:
             self.guesses.take(client)
             raise unauthorized("The token is unknown or has ended")
         return principal
 
 
-def _token_in(headers: Headers) -> str | None:
+def _bearer(headers: Headers) -> str | None:
+    """The token in the header; "" for what is there but none of ours."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    if scheme:
-        return ""  # another scheme: a wrong token, not none
-    if SESSION in headers.get("cookie", ""):
-        try:
-            morsel = SimpleCookie(headers["cookie"]).get(SESSION)
-        except CookieError:
-            return None
-        return morsel.value if morsel and morsel.value else None
-    return None
+    return token.strip() if scheme.lower() == "bearer" else "" if scheme else None
+
+
+def _cookie(headers: Headers) -> str | None:
+    """The token in the cookie of a session."""
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(SESSION)
+    except CookieError:
+        return None
+    return morsel.value if morsel is not None and morsel.value else None
 
 
 class Door:
@@ -219,10 +245,13 @@ class Door:
         if scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        client = (scope.get("client") or ("unknown", 0))[0]
-        principal = state["principal"] = self._access.principal(headers, client)
-        if principal is None:
-            raise unauthorized("This address needs a token")
+        try:
+            principal = state["principal"] = self._access.principal(headers, address_of(scope))
+        except Refused as refused:
+            if refused.status_code != 401 or scope["method"] != "GET" or "text/html" not in headers.get("accept", ""):
+                raise
+            await RedirectResponse("/session", 303)(scope, receive, send)  # a person with a browser
+            return
         if scope["method"] in SAFE_METHODS:
             await self._app(scope, receive, send)
         else:
@@ -235,7 +264,7 @@ class Door:
             self._access.audit.note(
                 request_id=scope["state"]["request_id"], who=principal.name, role=principal.role.name,
                 method=scope["method"], path=scope["path"], status=status,
-                client=(scope.get("client") or ("unknown", 0))[0],
+                client=address_of(scope),
             )  # fmt: skip
 
         async def noted(message: Message) -> None:
@@ -253,13 +282,13 @@ class Door:
         host = headers.get("host", "")
         if not self._access.host_is_ours(host):
             raise Refused(
-                403, "this name is not ours", "The Host header names another machine; known names are those of "
+                403, "foreign_host", "The Host header names another machine; known names are those of "
                 "loopback and of serve.allowed_hosts", "Host",
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refused(403, "a page of another origin", "Only pages of this service may call it", "Origin")
+            raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Origin")
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
         if site in (None, "same-origin", "none") or (method == "GET" and mode == "navigate"):
             return
-        raise Refused(403, "a page of another site", "Only pages of this service may call it", "Sec-Fetch-Site")
+        raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Sec-Fetch-Site")

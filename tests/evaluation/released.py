@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -22,13 +23,13 @@ from models.release import Release
 from tests.jobs.conftest import MANIFEST
 
 ALWAYS = ("zero", "mean", "seasonal_naive", "exponential_smoothing", "tsb")
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "arima": {"p": 1, "q": 0, "seasonal_order": [0, 1, 1, None]},
     "prophet": {"n_changepoints": 5},
     "xgboost": {"n_estimators": 20, "max_depth": 3},
     "lstm": {"units": [4], "return_sequences": [False], "time_steps": 8, "recurrent_dropout": 0.0},
 }
-TRAINING = {
+TRAINING: dict[str, dict[str, Any]] = {
     "arima": {"maxiter": 15},
     "prophet": {"uncertainty_samples": 50},
     "lstm": {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8},
@@ -50,9 +51,8 @@ def fleet_panel(n: int = 12, length: int = 200, *, price: str = "", end: int = 2
     ]
     columns = np.concatenate(prices)
     ids = np.array([f"S{i:03d}" for i in range(n)])
-    known = {"past": {"price": columns}} if price == "past" else {}
-    known |= {"future": {"price": columns}, "ahead": ahead} if price == "future" else {}
-    return Panel(ids, indptr, np.concatenate(y).astype(float), end, "D", unit="yds", **known)
+    past, future = ({"price": columns} if price == where else {} for where in ("past", "future"))
+    return Panel(ids, indptr, np.concatenate(y).astype(float), end, "D", past, future, ahead, unit="yds")
 
 
 def settings_of(*told: str) -> Settings:

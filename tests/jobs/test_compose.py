@@ -22,8 +22,9 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback")
-OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None}}
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "serve", "token")
+OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None},
+       "token": {"name": None, "role": None, "days": 90, "revoke": None}}  # fmt: skip
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ def test_when_keys_are_set_then_hydras_grammar_is_understood_and_no_folder_is_to
         (["+experiment=smoke"], "Leave out the"),
         (["due_on=2025-09-15"], "jobs.config"),
         (["release=1"], "jobs.rollback"),
+        (["role=read"], "jobs.token"),
         (["+models.arima._target_=os.system"], "never name code"),
         (["source.path=${nope}", "~models.tsb"], "nope"),
     ],
@@ -270,7 +272,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join([compose.help_text("config"), compose.help_text("rollback")])
+    text = "\n".join([compose.help_text("config"), compose.help_text("rollback"), compose.help_text("token")])
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)

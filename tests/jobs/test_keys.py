@@ -41,12 +41,13 @@ CHANGED = {
     "model_versioning": ("false", False),
     "model_registry": ("models", "models"),
     "training_registry": ("training_results", "training_results"),
+    "cache_predictions": ("false", False),
+    "cache_ttl_hours": ("1.5", 1.5),
+    "log_predictions": ("false", False),
 }
 # The keys whose room is not built: a value that must be refused.
 REFUSED = {
     "auto_retrain": "false",
-    "cache_predictions": "false",
-    "cache_ttl_hours": "1",
     "hyperparameter_tuning": "false",
     "tuning_method": "grid",
     "tuning_iterations": "10",
@@ -54,7 +55,6 @@ REFUSED = {
     "performance_window_days": "7",
     "alert_on_degradation": "false",
     "degradation_threshold": "0.2",
-    "log_predictions": "false",
     "seasonal_decomposition": "false",
     "trend_analysis": "false",
     "rollback_on_failure": "false",

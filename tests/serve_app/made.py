@@ -1,19 +1,14 @@
-"""A real release in a few seconds, published without Ray; and a service without Ray over a small made-up book."""
+"""A real release in a few seconds: baselines and a stand-in race in this process, judged and published without Ray."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import yaml
-from fastapi import APIRouter
-from starlette.types import ASGIApp
 
 from demand.calendar import Calendar
 from demand.panel import Panel
@@ -25,11 +20,7 @@ from jobs.settings import Settings, as_plain
 from jobs.verdict import outcomes
 from models.files import write_json
 from models.registry import Registry
-from serve_app.app import make_app
 from serve_app.book import Book
-from serve_app.following import Following
-from serve_app.settings import ServeSettings
-from serve_app.state import Config, State
 from tests.jobs.conftest import MANIFEST, race_of
 from tests.jobs.stand_in import Level
 
@@ -41,8 +32,9 @@ KINDS = ("zero", "mean", "seasonal_naive", "exponential_smoothing")
 def settings(freq: str, overrides: tuple[str, ...] = ()) -> Settings:
     horizon = HORIZONS.get(freq, 13 if freq.startswith("W") else 3)
     told = [f"horizon={horizon}", f"freq={freq}", "cross_validation_folds=5", "folds.inner=1", "source.path=nowhere",
-            "parallel_training=false", "progress=false", *overrides]  # fmt: skip
-    return compose.load("pipeline", told)
+            "parallel_training=false", "progress=false"]  # fmt: skip
+    said = {one.partition("=")[0]: one for one in (*told, *overrides)}
+    return compose.load("pipeline", list(said.values()))
 
 
 def fleet_panel(n_styles: int = 12, freq: str = "D", seed: int = 0, unit: str = "yds") -> Panel:
@@ -64,27 +56,49 @@ def fleet_panel(n_styles: int = 12, freq: str = "D", seed: int = 0, unit: str = 
     return Panel(ids, indptr, y, end, Calendar(freq).freq, unit=unit)
 
 
+def growing_panel(n_styles: int = 24, seed: int = 3) -> Panel:
+    """Daily styles whose level rises, falls or stays over 500 days, with noise.
+
+    Every eighth style sells no more in the last 60 days; names hold a slash, a formula and a letter beyond ASCII.
+    """
+    rng, days = np.random.default_rng(seed), 500
+    slope = np.array([1.5, 0.0, -0.8, 0.3])[np.arange(n_styles) % 4]
+    level = rng.uniform(20, 120, n_styles)[:, None] * (1 + slope[:, None] * np.arange(days) / days)
+    y = rng.poisson(level).astype(np.float64)
+    y[3::8, -60:] = 0.0
+    ids = np.array(["=1+1", "A/1", "Größe 4", *(f"S{i:03d}" for i in range(3, n_styles))])
+    end = int(Calendar("D").containing(np.datetime64("2025-08-31")))
+    return Panel(np.sort(ids), np.arange(n_styles + 1) * days, y.ravel(), end, "D", unit="yds")
+
+
 def make_release(
     root: Path, n_styles: int = 12, freq: str = "D", seed: int = 0, *, panel: Panel | None = None,
     overrides: tuple[str, ...] = (), quality: Mapping[str, object] | None = None, run_id: str = "r",
+    level: Level | None = None, rejected: Mapping[str, str] | None = None,
+    importances: Mapping[str, float] | None = None,
 ) -> Path:  # fmt: skip
     """Publishes a release below `root` (a storage root) and promotes it; returns the registry's root.
 
-    Several calls into one root make releases 1, 2, ..; each needs a run_id of its own.
+    Several calls into one root make releases 1, 2, ..; each needs a run_id of its own. level: the stand-in for ARIMA;
+    importances: what it rests on. rejected: styles that came in without a usable history.
     """
     panel = fleet_panel(n_styles, freq, seed) if panel is None else panel
     told = settings(panel.freq, overrides)
     told = replace(told, storage=replace(told.storage, root=str(root)))
     folder = root / told.storage.training_registry / run_id
     (folder / "batches").mkdir(parents=True)
-    races = race_of(panel, told, Level(), kinds=KINDS)
+    races = race_of(panel, told, level or Level(), kinds=KINDS)
     fleet = races.fleet(folder)
     write_json(folder / "manifest.json", {**MANIFEST, "seed": seed})
     write_json(folder / "cleaning.json", {"quality_score": 91.0, "rejected": {}, **(quality or {})})
     (folder / "config.yaml").write_text(yaml.safe_dump(as_plain(told)), encoding="utf-8")
-    write_order_lines(fleet.run, {str(name): 10 + i for i, name in enumerate(panel.ids)})
+    write_order_lines(fleet.run, panel.ids, 10 + np.arange(panel.n_series))
     race, verdict = compete(fleet)
-    publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, fleet.settings))
+    if importances is not None:
+        place = folder / "models" / "arima" / "0"
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "importances.json", dict(importances))
+    publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, rejected or {}, fleet.settings))
     return registry_of(fleet.settings).root
 
 
@@ -92,67 +106,3 @@ def open_book(registry_root: Path, which: int | str = "champion") -> Book:
     """The release as a server opens it."""
     release = Registry(registry_root).open(which)
     return Book.open(release.path, release.number, release.manifest_sha256)
-
-
-# ---- a service ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class MadeBook:
-    """As little of a book as the service itself looks at."""
-
-    number: int
-
-    @property
-    def etag(self) -> str:
-        return f"{self.number:016d}"
-
-
-class Shelf:
-    """Stands in for the registry: `head` is the champion's number, opening `broken` fails."""
-
-    def __init__(self, head: int | None = 1) -> None:
-        self.head, self.broken = head, set[int | None]()
-
-    def open(self) -> MadeBook:
-        from demand.errors import VersionUnreadable
-
-        if self.head is None or self.head in self.broken:
-            raise VersionUnreadable("a file was changed after it was released", release=self.head)
-        return MadeBook(self.head)
-
-
-def state_of(root: Path, shelf: Shelf | None = None, **settings: Any) -> State:
-    """A state that looked at the shelf once; `state.following.look()` looks again."""
-    shelf = shelf or Shelf()
-    following = Following(lambda: shelf.head, shelf.open)
-    state = State(Config(ServeSettings(**settings), str(root), "registry"), following)
-    following.look()
-    return state
-
-
-class Client:
-    """Calls the application in this process, as from this machine; a fault inside becomes the answer it becomes."""
-
-    def __init__(self, app: ASGIApp, **headers: str) -> None:
-        self._app, self._headers = app, headers
-
-    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
-        async def call() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False, client=("127.0.0.1", 50000))
-            client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=self._headers)
-            async with client:
-                return await client.request(method, path, **more)
-
-        return asyncio.run(call())
-
-    def get(self, path: str, **more: Any) -> httpx.Response:
-        return self.request("GET", path, **more)
-
-    def post(self, path: str, **more: Any) -> httpx.Response:
-        return self.request("POST", path, **more)
-
-
-def client_of(state: State, routers: Sequence[APIRouter] = (), **headers: str) -> Client:
-    """The application of a state, to be called."""
-    return Client(make_app(state, routers), **headers)
