@@ -51,9 +51,8 @@ def fleet_panel(n: int = 12, length: int = 200, *, price: str = "", end: int = 2
     ]
     columns = np.concatenate(prices)
     ids = np.array([f"S{i:03d}" for i in range(n)])
-    known: dict[str, Any] = {"past": {"price": columns}} if price == "past" else {}
-    known |= {"future": {"price": columns}, "ahead": ahead} if price == "future" else {}
-    return Panel(ids, indptr, np.concatenate(y).astype(float), end, "D", unit="yds", **known)
+    past, future = ({"price": columns} if price == where else {} for where in ("past", "future"))
+    return Panel(ids, indptr, np.concatenate(y).astype(float), end, "D", past, future, ahead, unit="yds")
 
 
 def settings_of(*told: str) -> Settings:

@@ -22,7 +22,7 @@ from serve_app.schemas.uploads import UploadParameters
 from serve_app.settings import ServeSettings
 from serve_app.uploads import Uploads
 from tests.evaluation.released import fleet_panel, release_of
-from tests.serve_app import made
+from tests.serve_app import calls
 
 FLEET = fleet_panel(price="future")
 LAST = date(2025, 7, 31)  # the release's last day
@@ -318,7 +318,7 @@ def client(computing, tmp_path):
         json.dumps(request)  # plain values alone may cross to another process
         return await asyncio.to_thread(plainly, computing, request)
 
-    return made.client_of(made.state_of(tmp_path), [predictions_router(compute_call)])
+    return calls.client_of(calls.state_of(tmp_path), [predictions_router(compute_call)])
 
 
 def test_when_it_is_posted_then_the_answer_is_what_was_computed(client, computing):

@@ -23,7 +23,7 @@ from serve_app.schemas.uploads import UploadAnswer, UploadParameters
 from serve_app.settings import ServeSettings
 from serve_app.upload_routes import uploads_router
 from serve_app.uploads import Uploads, _run
-from tests.serve_app import made
+from tests.serve_app import calls
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # transports of children that asyncio closes late
 
@@ -316,7 +316,7 @@ def test_when_too_many_are_kept_or_come_at_once_then_the_next_waits(storage, mon
 
 @pytest.fixture
 def client(tmp_path, storage):
-    return made.client_of(made.state_of(tmp_path), [uploads_router(storage.uploads)])
+    return calls.client_of(calls.state_of(tmp_path), [uploads_router(storage.uploads)])
 
 
 def test_when_a_file_is_posted_then_its_report_comes_back_until_it_is_deleted(client, storage):
