@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from demand.errors import RegistryError, SettingsError, StorageError, VersionNotFound, VersionUnreadable
-from models.log import HEAD, PROMOTED, Log
+from models.buckets import S3Bucket
+from models.log import PROMOTED, Log
+from models.object_store import ObjectStore
 from models.pointers import (
     ALIASES,
     Head,
-    Pointer,
     as_json,
     as_lines,
     check_alias,
@@ -23,12 +23,23 @@ from models.pointers import (
     read_object,
     refuse_another,
 )
-from models.release import MANIFEST, Release, seal
+from models.release import Release, seal
 from models.stores import LocalStore, Store
+from models.views import VIEW, refresh
 
-__all__ = ["ALIASES", "Registry"]
+__all__ = ["ALIASES", "Registry", "registry_at"]
 log = logging.getLogger(__name__)
-VIEW, HISTORY = "registry.json", "history.jsonl"
+HISTORY = "history.jsonl"
+
+
+def registry_at(place: str, cache: Path) -> Registry:
+    """The registry in a folder or at s3://bucket/prefix; cache: where copies of an object store's releases are kept.
+
+    Touches nothing. Raises SettingsError when the address is none.
+    """
+    if "://" not in place:
+        return Registry(Path(place))
+    return Registry(ObjectStore(S3Bucket(place), cache))
 
 
 class Registry:
@@ -92,7 +103,7 @@ class Registry:
         try:
             self._clear()
             self.store.tidy()
-        except StorageError as error:
+        except (StorageError, RegistryError) as error:
             log.warning("release %d is made; what others left could not be removed: %s", number, error)
         return number
 
@@ -244,35 +255,7 @@ class Registry:
 
     def refresh_view(self) -> None:
         """Writes head.json, aliases/ and registry.json anew where they are behind the log (a process was killed)."""
-        keys = {name: f"aliases/{name}.json" for name in ALIASES}
-        while True:
-            # The tags first: whoever replaces the newest view has read a state at least as new as it.
-            tags = {key: self.store.read(key) for key in (HEAD, *keys.values(), VIEW)}
-            head = self.log.head()
-            views = {HEAD: as_json(head.as_json()) if head.entry else None}
-            views |= {key: None if (one := head.pointer(name)) is None else as_json(one) for name, key in keys.items()}
-            views[VIEW] = None if head.champion is None else as_json(self._view_of(head.champion))
-            if all(self._replaced(key, view, tags[key]) for key, view in views.items()):
-                return
-
-    def _replaced(self, key: str, view: bytes | None, found: tuple[bytes, str] | None) -> bool:
-        if view is None:
-            if found is not None and key != VIEW:
-                self.store.remove(key)
-            return True
-        data, tag = (None, None) if found is None else found
-        return data == view or self.store.replace(key, view, tag)
-
-    def _view_of(self, champion: Pointer) -> dict[str, Any]:
-        """Every model of the champion, as registry.json shows it. Raises VersionUnreadable when it is another one."""
-        number = int(champion["release"])
-        found = self.store.read(f"releases/{number:06d}/{MANIFEST}")
-        data = b"" if found is None else found[0]
-        if champion.get("manifest_sha256") not in (None, hashlib.sha256(data).hexdigest()):
-            raise VersionUnreadable("the release is not the one that was promoted", release=number)
-        shared = {"release": number, "deployed_at": champion["at"], "previous": champion["previous"]}
-        models = read_object(data, MANIFEST).get("models", {})
-        return {model: {**entry, **shared, **champion["facts"]} for model, entry in models.items()}
+        refresh(self.store, self.log)
 
     def view(self) -> dict[str, Any] | None:
         """registry.json: {model: {path, release, metrics, ..}}; None while nothing was promoted."""
