@@ -110,8 +110,9 @@ class ObjectStore:
 
     @contextmanager
     def room(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        now = self._asked(self.bucket.now, FILES).astimezone(UTC)
         with self._room() as folder:
-            yield folder, {FILES_AT: f"{FILES}/{datetime.now(UTC):{_STAMP}}-{uuid.uuid4().hex}"}
+            yield folder, {FILES_AT: f"{FILES}/{now:{_STAMP}}-{uuid.uuid4().hex}"}
 
     def send(self, folder: Path) -> None:
         manifest = read_object((folder / MANIFEST).read_bytes(), MANIFEST)

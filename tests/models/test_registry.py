@@ -14,6 +14,7 @@ import pytest
 from demand.errors import RegistryError, StorageError, VersionUnreadable
 from models.registry import Registry
 from tests.contracts.test_registry import fill_with
+from tests.models.racing import PROMOTE_MANY, check_promotions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,7 @@ import sys
 from pathlib import Path
 from models.registry import Registry
 from tests.contracts.test_registry import fill_with
+from tests.models.racing import PROMOTE_MANY, check_promotions
 registry, me = Registry(Path(sys.argv[1])), sys.argv[2]
 for k in range(10):
     number = registry.publish(fill_with(f"{me}-{k}"))
@@ -55,6 +57,19 @@ def test_when_eight_processes_publish_at_once_then_every_release_has_its_own_num
     by = {entry["release"]: entry["by"] for entry in entries}
     assert all(registry.open(number).manifest["run_id"] == by[number] for number in numbers)
     assert list((root / "staging").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_when_eight_processes_promote_fifty_times_each_then_none_is_lost_and_the_history_is_in_order(tmp_path):
+    registry = Registry(tmp_path / "registry")
+    for k in range(3):
+        registry.publish(fill_with(str(k)))
+    processes = [python(PROMOTE_MANY, str(registry.root), str(tmp_path / "cache"), "50", str(k)) for k in range(8)]
+    for process in processes:
+        _, error = process.communicate(timeout=500)
+        assert process.returncode == 0, error
+    check_promotions(registry, 8, 50)
+    assert not list(registry.root.rglob("*.part"))
 
 
 @pytest.fixture
