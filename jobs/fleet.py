@@ -48,7 +48,7 @@ from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
 from models.ensemble import KIND
-from models.registry import Registry
+from models.registry import Registry, registry_at
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -149,8 +149,15 @@ def runs_root(settings: Settings) -> Path:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The registry under the storage root."""
-    return Registry(Path(settings.storage.root) / settings.storage.model_registry)
+    """The registry under the storage root, or the one at `storage.registry_url`."""
+    return registry_at(*registry_place(settings))
+
+
+def registry_place(settings: Settings) -> tuple[str, Path]:
+    """What `models.registry.registry_at` takes: the folder or address, and where copies of releases are kept."""
+    storage = settings.storage
+    cache = Path(storage.cache) if storage.cache else Path(storage.root) / "cache"
+    return storage.registry_url or str(Path(storage.root) / storage.model_registry), cache
 
 
 def write_config(run: RunFolder, settings: Settings) -> None:

@@ -176,6 +176,6 @@ def _measured(verdict: Verdict) -> str:
     return f": {_errors(verdict.board.set_index('model').loc[verdict.served])}"
 
 
-def where(paths: Sequence[tuple[str, Path]]) -> list[str]:
+def where(paths: Sequence[tuple[str, Path | str]]) -> list[str]:
     """`name  path` lines; paths are never cut, so that they can be copied."""
     return [f"{name:<9} {path}" for name, path in paths]

@@ -49,7 +49,7 @@ def body(settings: Settings) -> int:
 def nothing_released(registry: Registry) -> VersionNotFound:
     """The error of whoever needs a release where none was made."""
     hint = "Run python -m jobs.pipeline first"
-    return VersionNotFound("nothing was released yet", registry=str(registry.root), hint=hint)
+    return VersionNotFound("nothing was released yet", registry=registry.name, hint=hint)
 
 
 def numbered(registry: Registry, asked: int | str) -> int | None:

@@ -46,7 +46,7 @@ def body(settings: Settings) -> int:
     show(
         f"Release   {target} serves again, in the place of {champion}",
         "Undo      python -m jobs.rollback, with the same storage",
-        f"Noted in  {registry.promotions_path}",
+        f"Noted in  {registry.place('log')}",
     )
     return OK
 

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
 from demand.settings import STRICT
+from models.buckets import parsed
 from models.registry import ALIASES
 
 
@@ -106,15 +107,25 @@ class ClusterSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class StorageSettings:
-    """Where runs and releases are written; both registries are folders under the root."""
+    """Where runs and releases are written; both registries are folders under the root.
+
+    registry_url: s3://bucket/prefix, where releases live instead of `model_registry` (None = in that folder). cache:
+    where copies of an object store's releases are kept (None = the folder cache under the root).
+    """
 
     root: str = "storage"
     model_registry: str = "registry"
     training_registry: str = "runs"
+    registry_url: str | None = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         if not self.root.strip():
             raise SettingsError("must name a folder", key="storage.root", found=self.root)
+        if self.cache is not None and (not self.cache.strip() or "://" in self.cache):
+            raise SettingsError("must name a folder", key="storage.cache", found=self.cache)
+        if self.registry_url is not None:
+            parsed(self.registry_url)
         for name in ("model_registry", "training_registry"):
             parts = getattr(self, name).replace("\\", "/").split("/")
             if any(part in ("", ".", "..", "~") for part in parts):

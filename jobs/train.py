@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import textwrap
 from datetime import UTC, datetime
+from pathlib import Path
 
 from demand.errors import SettingsError, StorageError
 from jobs.carry import Intent, what_is_due, with_carried
@@ -86,8 +87,8 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
     fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
-    release = registry_of(fleet.settings).root / "releases" / f"{number:06d}"
-    paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
+    release = registry_of(fleet.settings).place(f"releases/{number:06d}")
+    paths: list[tuple[str, Path | str]] = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
     if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
     if fleet.settings.export.earlier_names:
