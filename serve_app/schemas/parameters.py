@@ -160,6 +160,8 @@ def read(kind: type[P], pairs: Iterable[tuple[str, str]]) -> P:
             raise bad(_cut(name), f"unknown parameter {_cut(name)!r}. {hint}", tuple(kind.model_fields))
         if name in values:
             raise bad(name, f"the parameter {name!r} is given twice. Give it once.")
+        if not value.isascii() and value != value.encode("utf-8", "replace").decode("utf-8"):
+            raise bad(name, f"{name} holds half a character. Send UTF-8.")
         values[name] = value
     try:
         return kind.model_validate(values)
