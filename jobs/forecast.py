@@ -29,7 +29,7 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry_of(settings).open("champion")
     card = release.json("card.json")
-    _refuse_others(settings, release, card)
+    refuse_others(settings, release, card)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
@@ -90,7 +90,7 @@ def _aged(panel: Panel, release: Release) -> list[str]:
     return [f"Warning   the models were trained {gone} periods ago: run jobs.train"] if gone > horizon else []
 
 
-def _refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
+def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError for each key that was set to another value than the release decides: it could not act."""
     stored = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),

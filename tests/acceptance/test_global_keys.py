@@ -148,6 +148,16 @@ ELSEWHERE = {
     ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
+    "track_performance": ("tests.jobs.test_monitor", "test_when_track_performance_is_off_then_nothing_is_scored"),
+    "performance_window_days": (
+        "tests.jobs.test_monitor", "test_when_the_window_is_changed_then_the_table_holds_its_days",
+    ),
+    "alert_on_degradation": (
+        "tests.jobs.test_monitor", "test_when_alert_on_degradation_is_off_then_it_is_measured_but_not_alarmed",
+    ),
+    "degradation_threshold": (
+        "tests.jobs.test_monitor", "test_when_the_threshold_is_raised_then_the_same_rise_is_no_degradation",
+    ),
     "model_versioning": (
         "tests.jobs.test_publish", "test_when_versions_are_not_kept_then_only_champion_and_newest_stay",
     ),
