@@ -1,0 +1,1 @@
+"""Answers requests: the HTTP service over what was released."""

@@ -1,0 +1,67 @@
+"""Error answers: one shape for everything that can be wrong with a request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+JSON = "application/json"
+
+
+class Refused(Exception):
+    """A request that cannot be answered as asked.
+
+    error: a short fixed sentence. detail: what was found and what to do. parameter, allowed: the one at fault and what
+    it may be. status: `error`, or `no_data` when there is nothing to show. retry_after: seconds until it may help to
+    come again.
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        error: str,
+        detail: str,
+        parameter: str | None = None,
+        allowed: Sequence[Any] | None = None,
+        *,
+        status: str = "error",
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status_code} {error}: {detail}")
+        self.status_code, self.error, self.detail, self.status = status_code, error, detail, status
+        self.parameter, self.allowed = parameter, allowed
+        self.headers = {**(headers or {}), **({"Retry-After": str(retry_after)} if retry_after is not None else {})}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """{status, error, detail, parameter?, allowed?, request_id}; `no_data` says its `reason` too."""
+        said: dict[str, Any] = {"status": self.status, "error": self.error, "detail": self.detail}
+        if self.status == "no_data":
+            said["reason"] = self.detail
+        if self.parameter is not None:
+            said["parameter"] = self.parameter
+        if self.allowed is not None:
+            said["allowed"] = list(self.allowed)
+        return {**said, "request_id": request_id}
+
+
+class NoData(Refused):
+    """503: there is no release to answer from."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, "nothing is released", detail, status="no_data", retry_after=5)
+
+
+def strict_json(value: Any) -> bytes:
+    """UTF-8 JSON without blanks. NaN and infinity raise ValueError: they are never sent, not even as null."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")  # half a surrogate pair in a client's own text is no fault of ours
+
+
+def problem(refused: Refused, request_id: str) -> Response:
+    """The error answer; never cached anywhere."""
+    headers = {"Cache-Control": "no-store", **refused.headers}
+    return Response(strict_json(refused.body(request_id)), refused.status_code, headers, media_type=JSON)

@@ -1,0 +1,77 @@
+"""What one process of the service holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.registry import Registry
+from serve_app.auth import Access
+from serve_app.following import Following, Opened, Standing
+from serve_app.settings import ServeSettings
+from serve_app.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a replica needs to be told; plain values, so that it can be sent to another process.
+
+    storage_root: as the jobs see it. registry: the folder of the releases below it. arguments: what
+    `python -m jobs.NAME` must be told to use the same settings. plain: the whole settings tree, JSON-ready.
+    """
+
+    serve: ServeSettings
+    storage_root: str
+    registry: str
+    arguments: tuple[str, ...] = ()
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_champion(registry: Registry) -> Opened:
+    """The champion's book: every file compared with the manifest first."""
+    from serve_app.book import Book  # type: ignore[import-not-found]
+
+    release = registry.open("champion")
+    book: Opened = Book.open(release.path, release.number, release.manifest_sha256)
+    return book
+
+
+class State:
+    """The process's own: settings, registry, the release that answers, who may call, counters.
+
+    Made with `State.open`; `close` stops its thread.
+    """
+
+    def __init__(self, config: Config, following: Following[Any] | None = None) -> None:
+        self.config = config
+        self.settings = config.serve
+        self.storage_root = Path(config.storage_root)
+        self.registry_root = self.storage_root / config.registry
+        self.registry = Registry(self.registry_root)
+        self.access = Access(config.serve, self.storage_root)
+        self.telemetry = Telemetry()
+        self.following = following or Following(
+            lambda: self.registry.alias("champion"), lambda: open_champion(self.registry),
+            every_s=config.serve.follow_seconds,
+        )  # fmt: skip
+
+    @classmethod
+    def open(cls, config: Config) -> State:
+        """Ready to answer, and following the champion."""
+        state = cls(config)
+        state.following.start()
+        return state
+
+    def close(self) -> None:
+        self.following.stop()
+
+    def book(self) -> Any:
+        """The book that answers at this moment: ask once a request. Raises NoData (503) when nothing is released."""
+        return self.following.book()
+
+    @property
+    def standing(self) -> Standing:
+        """Which release answers, and whether it is the champion."""
+        return self.following.standing
