@@ -11,7 +11,7 @@ Tone = Literal["", "good", "warn", "bad"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One table cell or tile value. number: right-aligned. href: a link inside the application. tone: a coloured tag."""
+    """One table cell. number: right-aligned. href: a link inside the application. tone: a coloured tag."""
 
     text: str
     number: bool = False
@@ -38,7 +38,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Chart:
-    """A Plotly figure ({data, layout}) with the sentence a reader without eyes for it gets. name: unique on its page."""
+    """A Plotly figure ({data, layout}) with its content in one sentence. name: unique on the page."""
 
     kind: ClassVar[str] = "chart"
     name: str
