@@ -39,7 +39,7 @@ check: .venv/.dev ## style, types, import rules, fast tests (under two minutes)
 lint: .venv/.dev ## style, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy demand features models evaluation jobs tests
+	$(BIN)/mypy demand features models evaluation jobs serve_app tests
 	$(BIN)/lint-imports
 
 fast: .venv/.dev ## the fast tests

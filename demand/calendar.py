@@ -67,6 +67,17 @@ class Calendar:
             days = (numbers + 1).astype("datetime64[M]").astype("datetime64[D]") - np.timedelta64(1, "D")
         return days.astype("datetime64[ns]")
 
+    def spans(self, ordinals: Any) -> tuple[Dates, Dates]:
+        """(first, last) day of each period [n], [n], as datetime64[D]; on calendar B a period is its one day."""
+        labels = self.dates(ordinals).astype("datetime64[D]")
+        if self.freq.startswith("W-"):
+            return np.asarray(labels - np.timedelta64(6, "D"), dtype="datetime64[D]"), labels
+        if self.freq in ("D", "B"):
+            return labels, labels
+        months = labels.astype("datetime64[M]")
+        next_month = (months + 1).astype("datetime64[D]")
+        return months.astype("datetime64[D]"), np.asarray(next_month - np.timedelta64(1, "D"), dtype="datetime64[D]")
+
     def on_calendar(self, dates: Any) -> NDArray[np.bool_]:
         """True where a date is exactly a period's label [n] -> [n]."""
         days = np.asarray(dates, dtype="datetime64[D]").astype("datetime64[ns]")

@@ -21,7 +21,7 @@ from demand.headers import shown_cell
 from demand.kept import MANIFEST, as_kept, read_kept, refuse_unlisted
 from demand.masking import masked
 from demand.outliers import flag
-from demand.panel import ID, TARGET, TIME, Panel
+from demand.panel import ID, TARGET, TIME, Ints, Panel
 from demand.periods import AUTO, Periods, to_panel
 from demand.reading import Reading, reading_of
 from demand.report import CleaningReport, Finding, quality
@@ -33,11 +33,14 @@ class Ingested:
     """A panel fit to forecast from, and how it came about.
 
     frame: the used rows with the columns that `columns.keep` names (unique_id, ds, y, ..), None when it names none.
+    lines [N]: used rows of each style with a known quantity, its order lines; None where a row of the source is no
+    order line but a period of a series.
     """
 
     panel: Panel
     report: CleaningReport
     frame: pd.DataFrame | None = None
+    lines: Ints | None = None
 
 
 def ingest(
@@ -135,7 +138,8 @@ def judged(
         at = np.flatnonzero(rows.ledger.open)
         texts = {name: column.take(at).to_pandas() for name, column in reading.kept.items()}
         frame = pd.DataFrame({ID: rows.ids[rows.style[at]], TIME: rows.days[at], TARGET: rows.y[at], **texts})
-    return Ingested(made.panel, _report(source, cleaning, replace(reading, rows=rows), made), frame)
+    lines = None if reading.regular or reading.wide else made.lines
+    return Ingested(made.panel, _report(source, cleaning, replace(reading, rows=rows), made), frame, lines)
 
 
 def _near(reading: Reading, source: SourceSettings, cleaning: CleaningSettings, today: datetime.date) -> CleanRows:

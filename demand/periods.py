@@ -25,6 +25,7 @@ class Periods:
     used      (series, period) pairs that rows gave; merged: further open rows that were added to one of them
     gaps      [N]  periods of each series, from its first row to the panel's end, without any row
     longest   [N]  the longest such stretch
+    lines     [N]  open rows of each series with a known quantity
     """
 
     panel: Panel
@@ -32,6 +33,7 @@ class Periods:
     merged: int
     gaps: Ints
     longest: Ints
+    lines: Ints
     facts: dict[str, Any]
 
 
@@ -140,6 +142,7 @@ def _built(
     base = int(period[at].min())
     key = series * (int(period[at].max()) - base + 1) + period[at] - base
     y = rows.y[at]
+    lines = np.bincount(series[~np.isnan(y)], minlength=len(ids))
     carried = {**rows.past, **rows.future}
     columns = {name: values[at] for name, values in carried.items()}
     if (key[1:] > key[:-1]).all():
@@ -182,7 +185,7 @@ def _built(
         unit=rows.unit,
     )
     gaps, longest = _gaps(panel, series, number)
-    return Periods(panel, len(cells), merged, gaps, longest, facts)
+    return Periods(panel, len(cells), merged, gaps, longest, lines, facts)
 
 
 def _sorted_within(values: Floats, key: Ints) -> Floats:

@@ -18,11 +18,11 @@ from jobs.due import models_due
 from jobs.plan import Origins
 from jobs.race import Race
 from jobs.settings import Settings, as_plain, chosen_models
-from jobs.tasks import read_forecasts
 from models.base import Forecast
 from models.catalog import BASELINES, load_fitted, recipe_class
 from models.ensemble import KIND
 from models.files import read_arrays
+from models.forecast_files import read_forecasts
 from models.release import Release
 
 KNOWN_SHARE = 0.9  # of the styles: below it the champion was trained on another fleet

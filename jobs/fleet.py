@@ -26,6 +26,7 @@ from evaluation.backtest import Question
 from jobs.carry import Intent, lend
 from jobs.checks import check_inner, check_lengths
 from jobs.cluster import require
+from jobs.lines import write_order_lines
 from jobs.output_path import check_output
 from jobs.plan import Origins, Plan, plan, plan_origins
 from jobs.race import Race, run_race
@@ -132,6 +133,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     def begin(new: RunFolder) -> None:
         write_panel(panel, new.file("panel"))
         new.write_json("cleaning.json", report)
+        write_order_lines(new, panel.ids, ingested.lines)
         write_config(new, settings)
         decided = {"intent": intent.as_json()} if intent else {}
         new.write_json("manifest.json", _lineage(settings, panel, job) | decided)

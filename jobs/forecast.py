@@ -21,10 +21,10 @@ from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings, raise_all
 from jobs.show import show
-from jobs.tasks import read_forecasts
 from models.base import Forecast
 from models.ensemble import KIND
 from models.fallback import complete
+from models.forecast_files import read_forecasts
 from models.release import Release
 
 

@@ -17,11 +17,14 @@ from jobs.carry import KNOWN_SHARE, known_share, styles_of
 from jobs.entries import carried, entries, named, stored_at
 from jobs.fleet import Fleet, registry_of
 from jobs.race import Race
-from jobs.tasks import write_forecasts
+from jobs.serving_tables import write_serving_tables
 from jobs.verdict import Verdict
 from models.files import write_json
+from models.forecast_files import write_forecasts
 from models.registry import Registry
 from models.release import Release
+
+ROWS_A_GROUP = 256  # of live forecasts: what a server reads to show one style
 
 
 def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
@@ -76,8 +79,8 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     if lender is not None:
         for kind in carried(fleet):
             shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
-    write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)])
-    write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()))
+    write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)], ROWS_A_GROUP)
+    write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()), ROWS_A_GROUP)
     # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
     members = [name for name in settings.ensemble.members if name in race.raw]
     earlier = [(m, race.raw[m][f.cutoff]) for m in members for f in (*fleet.origins.inner, *fleet.origins.scored)]
@@ -87,6 +90,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         _write_table(newest.weights.to_frame(), folder / "weights.parquet")
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
+    write_serving_tables(folder, fleet, verdict)
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
     manifest = run.json("manifest.json")
     calendar = Calendar(fleet.panel.freq)

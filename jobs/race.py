@@ -19,8 +19,9 @@ from jobs.plan import Plan, Task, fits_at
 from jobs.progress import Progress
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
-from jobs.tasks import Work, finished, read_forecasts, run_task
+from jobs.tasks import Work, finished, run_task
 from models.base import Forecast, Forecaster
+from models.forecast_files import read_forecasts
 
 log = logging.getLogger(__name__)
 SPLIT_RETRIES = 1  # a crashed batch is split at once; the parts get one more try each

@@ -1,1 +1,1 @@
-"""Answers requests: the HTTP service over what was released."""
+"""Answer a request: a promoted release, read once, answered from."""

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from demand.calendar import Calendar
-from jobs.tasks import read_forecasts
 from models.catalog import BASELINES
+from models.forecast_files import read_forecasts
 from tests.acceptance.made import Ran, fleet, frame_of, run_job, written
 
 HORIZON = 7

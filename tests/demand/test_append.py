@@ -161,6 +161,10 @@ def test_when_files_are_added_then_the_demand_is_that_of_the_slow_twin_in_any_sp
     together = added(folder / "a", in_files(folder / "all", *contents))
     one_by_one = [added(folder / "b", in_files(folder / "each", content)) for content in contents][-1]
     assert panel_hash(one_by_one.panel) == panel_hash(together.panel)
+    assert one_by_one.lines is not None
+    assert together.lines is not None
+    assert one_by_one.lines.tolist() == together.lines.tolist()
+    assert together.lines.sum() == together.report.used + together.report.merged
     expected = slow_twin(files, documents)
     for i, style in enumerate(together.panel.ids):
         series = together.panel.series(i)
@@ -186,6 +190,9 @@ def test_when_one_file_is_added_to_nothing_then_panel_and_report_are_those_of_an
     plain = ingest(SourceSettings(path=str(source)), ColumnSettings(**settled), CleaningSettings())  # type: ignore[arg-type]
     stored = ingest(SourceSettings(path=str(tmp_path / "rows")), ColumnSettings(), CleaningSettings())
     assert panel_hash(found.panel) == panel_hash(plain.panel) == panel_hash(stored.panel)
+    for one in (found, plain, stored):
+        assert one.lines is not None
+        assert dict(zip(one.panel.ids.tolist(), one.lines.tolist(), strict=True)) == {"A": 1, "C": 1}
     told, expected = stored.report.as_json(), plain.report.as_json()
     assert {name for name in expected if told[name] != expected[name]} == {"source"}
     assert plain.report.rejected == {"B": "unit kg is not yds"}

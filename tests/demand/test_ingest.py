@@ -111,6 +111,9 @@ def test_when_any_lines_are_ingested_then_the_periods_are_those_of_the_slow_twin
     assert panel.ids.tolist() == sorted(known)
     assert set(found.report.rejected) == {style for style, _ in expected} - known
     assert panel.end == end
+    told = [style.strip() for _, style, text in lines if not np.isnan(readable.get(text, np.nan))]
+    assert found.lines is not None
+    assert found.lines.tolist() == [told.count(str(style)) for style in panel.ids]
     for i, style in enumerate(panel.ids):
         periods = [period for name, period in expected if name == style and period <= end]
         want = [expected.get((style, p), 0.0) for p in range(min(periods), end + 1)]
@@ -178,6 +181,12 @@ def test_when_a_series_holds_negatives_and_blanks_then_both_survive(tmp_path: Pa
     found = ingested(tmp_path, content)
     assert found.panel.freq == "MS"
     assert np.array_equal(found.panel.y, [-5.0, np.nan, 2.0, 0.0, 1.0], equal_nan=True)
+
+
+def test_when_a_row_is_a_period_of_a_series_then_no_order_lines_are_counted(tmp_path: Path) -> None:
+    assert ingested(tmp_path, "unique_id,ds,y\nA,2024-01-01,3\nA,2024-01-02,4\nA,2024-01-03,4\n").lines is None
+    wide = "Style,2024-01-01,2024-01-08,2024-01-15\nA,1,2,3\nB,4,5,6\n"
+    assert ingested(tmp_path, wide, name="wide.csv").lines is None
 
 
 def test_when_a_wide_table_is_ingested_then_blanks_before_the_first_value_are_no_history(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.fleet import registry_of
 from jobs.publish import _may_replace, publish
-from jobs.tasks import read_forecasts
+from models.forecast_files import read_forecasts
 from tests.jobs.conftest import MANIFEST
 
 

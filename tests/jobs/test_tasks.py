@@ -13,10 +13,10 @@ from demand.panel import Panel
 from evaluation.folds import Fold
 from jobs.race import run_race
 from jobs.run_folder import RunFolder
-from jobs.tasks import read_forecasts, write_forecasts
 from models.base import Forecast, ForecastSpec
 from models.catalog import BASELINES, FORECASTERS, load_fitted
 from models.files import read_arrays
+from models.forecast_files import read_forecasts, write_forecasts
 from tests.jobs.conftest import race_of, same_forecasts
 from tests.jobs.stand_in import ENTRY, Level, LevelFromLastFit
 

@@ -1,0 +1,36 @@
+"""How many order lines each style of a run has: `lines.parquet` in its folder, where the source had any."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demand.durable import write_whole
+from demand.errors import StorageError
+from demand.panel import Ints, Strings
+from jobs.run_folder import RunFolder
+
+FILE = "lines.parquet"
+
+
+def write_order_lines(run: RunFolder, ids: Strings, lines: Ints | None) -> None:
+    """unique_id, n_orders: a row a style of the panel; lines [N] are None where the source has none, then no file."""
+    if lines is None:
+        return
+    columns = {"unique_id": pa.array(ids.tolist(), pa.string()), "n_orders": pa.array(lines, pa.int64())}
+    write_whole(run.file(FILE), lambda path: pq.write_table(pa.table(columns), path))
+
+
+def order_lines(run: RunFolder) -> dict[str, int] | None:
+    """Style -> order lines; None where the source of the run had no lines, or nobody counted them.
+
+    Raises StorageError when the file is damaged.
+    """
+    path = run.file(FILE)
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+        return dict(zip(table["unique_id"].to_pylist(), table["n_orders"].to_pylist(), strict=True))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise StorageError("a file of the run cannot be used", file=FILE, cause=str(error)) from None

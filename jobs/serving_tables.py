@@ -1,0 +1,84 @@
+"""The files of a release that are there to be served: figures of every style and the fleet, history, quality."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from demand.store import write_panel
+from evaluation.serving import Columns, Standing, history_columns, scored_origins, style_columns
+from evaluation.serving_fleet import fleet_errors, total_columns, week_columns
+from jobs.fleet import Fleet
+from jobs.lines import order_lines
+from jobs.settings import Settings
+from jobs.verdict import Verdict
+
+STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
+NULLABLE_COUNTS = ("n_orders",)
+
+
+def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
+    """styles.parquet, weeks.parquet, fleet_totals.parquet (rows of the served kind and of every live member, by model),
+    panel/ and quality.json."""
+    write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
+    shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
+    styles, weeks, totals = _tables(fleet, verdict)
+    _write(folder / "styles.parquet", styles)
+    _write(folder / "weeks.parquet", weeks)
+    _write(folder / "fleet_totals.parquet", totals)
+
+
+def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], Iterator[Columns], Iterator[Columns]]:
+    """The columns of each file, model by model in alphabetical order: a writer needs those of one model at a time."""
+    assert verdict.live is not None
+    panel, blanks, served = fleet.panel, fleet.question.blanks, verdict.live
+    live = Standing.at(panel, served.origin, served.horizon, blanks)
+    # The baseline is asked at every scored origin: what came there is the same whoever forecast it.
+    scored = scored_origins(panel, verdict.results["seasonal_naive"], live, blanks)
+    past = history_columns(panel, live, blanks, order_lines(fleet.run))
+    forecasts = dict(sorted({**verdict.live_members, verdict.served: served}.items()))
+    results = {model: verdict.results.get(model, ()) for model in forecasts}
+    level = bounds_level(fleet.settings)
+    threshold = fleet.settings.ensemble.confidence_threshold
+    errors = {model: fleet_errors(results[model], scored, live) for model in forecasts}
+    styles = (
+        {**past, **style_columns(model, live, forecast, results[model], scored, level, threshold)}
+        for model, forecast in forecasts.items()
+    )
+    weeks = (week_columns(m, live, f, errors[m], level, panel.freq) for m, f in forecasts.items())
+    totals = (total_columns(m, live, f, errors[m], level) for m, f in forecasts.items())
+    return styles, weeks, totals
+
+
+def bounds_level(settings: Settings) -> float | None:
+    """The level of all stated bounds, None where intervals are switched off."""
+    return settings.confidence_level if settings.confidence_intervals else None
+
+
+def _write(path: Path, parts: Iterable[Columns]) -> None:
+    """One row group a model."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for columns in parts:
+            table = pa.table({name: _column(name, columns[name]) for name in ("model", *(c for c in columns
+                                                                                     if c != "model"))})  # fmt: skip
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _column(name: str, values: np.ndarray[Any, Any]) -> pa.Array:
+    """What is not known is null, never NaN."""
+    if values.dtype.kind == "f":
+        column = pa.array(values, mask=~np.isfinite(values))
+        return pc.cast(column, pa.int64()) if name in NULLABLE_COUNTS else column
+    return pa.array(values.tolist(), pa.string()) if values.dtype.kind == "U" else pa.array(values)

@@ -1,0 +1,84 @@
+"""`GET /api/leaderboard`, `/api/accuracy`, `/api/features`, `/api/data-quality`: how good it is, and from what."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from evaluation.leaderboard import best_model
+from serve_app.answers.asked import Answer, head, no_data
+from serve_app.answers.columns import numbers, values
+from serve_app.answers.model_rows import accuracy_by_level, errors_of, measured, model_statuses, target_of
+from serve_app.answers.summaries import quality_word
+from serve_app.book import Book
+from serve_app.problems import Refused
+from serve_app.schemas.parameters import AccuracyParameters, FeaturesParameters, NoParameters
+from serve_app.schemas.units import number, percent
+
+_BOARD_NUMBERS = ("bias", "mae", "rmse", "mase", "rmsse", "r2", "coverage", "interval", "wape_std", "wape_worst")
+_BOARD_FLAGS = ("unstable", "beats_baseline", "below_threshold", "eligible")
+_BOARD_COUNTS = ("n", "n_zero", "n_fell_back", "n_rows")
+_PERCENT = ("wape", "accuracy", "mape", "bias_rel", "baseline_wape", "target_mape", "accuracy_by_level")
+
+
+def leaderboard(book: Book, asked: NoParameters, today: date) -> Answer:
+    """Every model beside the baselines, on the same origins, best first; what is served, and why."""
+    statuses = model_statuses(book)
+    gate = book.card["gate"]
+    return {
+        **head(book, book.served, _PERCENT, ("coverage", "interval", "wape_std", "wape_worst")),
+        "served": book.served,
+        "best_model": best_model(book.board),
+        "gate": {"passed": gate["passed"], "reasons": list(gate["reasons"]), "tests": list(gate["tests"])},
+        "leaderboard": [_board_row(book, row, statuses) for row in book.board.to_dict("records")],
+    }
+
+
+def _board_row(book: Book, row: dict[str, Any], statuses: dict[str, str]) -> dict[str, Any]:
+    model = str(row["model"])
+    errors = errors_of(book, model)
+    target, met = target_of(book, model)
+    return {
+        "model": model,
+        "status": statuses[model],
+        **{name: errors[name] for name in ("wape", "accuracy", "mape", "bias_rel", "baseline_wape")},
+        **{name: number(row[name]) for name in _BOARD_NUMBERS},
+        "worst_cutoff": str(row["worst_cutoff"]),
+        **{name: bool(row[name]) for name in _BOARD_FLAGS},
+        **{name: int(row[name]) for name in _BOARD_COUNTS},
+        "target_mape": target,
+        "target_met": met,
+        "accuracy_by_level": accuracy_by_level(book, model),
+        "evaluation_id": errors["evaluation_id"],
+    }
+
+
+def features(book: Book, asked: FeaturesParameters, today: date) -> Answer:
+    """Which features the models rest on, most important first. Raises Refused (409): no such model here."""
+    if asked.model is not None and asked.model not in book.manifest["models"]:
+        raise Refused(
+            409, "model_not_in_release", f"release {book.number} keeps no model called {asked.model[:60]!r}",
+            parameter="model", allowed=tuple(book.manifest["models"]),
+        )  # fmt: skip
+    found = []
+    for model in (asked.model,) if asked.model else tuple(book.manifest["models"]):
+        shares = book.importances(model)
+        if shares:
+            listed = [{"feature": name, "importance": float(share)} for name, share in shares.items()]
+            trained = (book.entry(model) or {}).get("trained_at")
+            found.append({"model": model, "last_trained": trained, "features": listed})
+    if not found:
+        return no_data(book, "no model of this release has feature importances. Train xgboost: python -m jobs.train")
+    return {**head(book, book.served, (), ("importance",)), "models": found}
+
+
+def data_quality(book: Book, asked: NoParameters, today: date) -> Answer:
+    """What cleaning found in the data this release was trained on."""
+    return {
+        **head(book, book.served, ()),
+        "data_quality": quality_word(book),
+        "quality_score": number(book.quality.get("quality_score")),
+        "report": dict(book.quality),
+    }

@@ -1,0 +1,75 @@
+"""`weekly_forecasts`: the next twelve weeks, of the fleet as stored, of one style from its stored forecast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from demand.panel import Floats
+from evaluation.totals import Ahead
+from serve_app.answers.columns import numbers, rows, values
+from serve_app.answers.fleet import RECENT_DAYS, Fleet, trends, trends_wanted
+from serve_app.schemas.units import growth, listed, percent
+
+WEEK_DAYS = 7
+
+
+def weekly_forecasts(fleet: Fleet, style: str | None = None) -> list[dict[str, Any]]:
+    """A row for each of the next 12 weeks that begins inside the release's horizon.
+
+    A last week that the horizon cuts holds the part inside. Bounds are those of the fleet's total, measured for whole
+    weeks; those of one style's weeks were not measured (null). trend: the week against the weekly rate of the last 30
+    days of history, by the limits of `fleet`; null for a week that is cut.
+    """
+    weeks = fleet.book.weeks(fleet.model)
+    n = weeks.num_rows
+    if style is None:
+        forecast, confidence = numbers(weeks, "forecast"), percent(_week_confidence(fleet))
+        lower, upper = (listed(numbers(weeks, side)) for side in ("lower", "upper"))
+    else:
+        forecast, confidence = _of_style(fleet, style, n), None
+        lower, upper = [None] * n, [None] * n
+    return rows(
+        {
+            "week": values(weeks, "week"),
+            "week_start": values(weeks, "week_start"),
+            "week_end": values(weeks, "week_end"),
+            "forecast": listed(forecast),
+            "min_forecast": lower,
+            "max_forecast": upper,
+            "confidence": [confidence] * n,
+            "trend": _trends(fleet, forecast, numbers(weeks, "share_of_week")),
+        }
+    )
+
+
+def whole_weeks(weeks: pa.Table) -> list[float]:
+    """The totals of the weeks that lie wholly inside the horizon."""
+    whole = numbers(weeks, "share_of_week") == 1.0
+    return [float(value) for value in numbers(weeks, "forecast")[whole]]
+
+
+def _week_confidence(fleet: Fleet) -> float | None:
+    """The fleet's measured confidence in a total of 7 days (fraction)."""
+    totals = fleet.book.totals(fleet.model)
+    days = values(totals, "days")
+    found: float | None = values(totals, "confidence")[days.index(WEEK_DAYS)] if WEEK_DAYS in days else None
+    return found
+
+
+def _of_style(fleet: Fleet, style: str, n: int) -> Floats:
+    book = fleet.book
+    _, mean, _, _ = book.forecast_of(fleet.model, style)
+    origin = int(book.calendar.containing(np.datetime64(book.origin)))
+    ahead = Ahead.of(book.calendar, origin, len(mean))
+    return np.array([ahead.shares(1 + WEEK_DAYS * k, WEEK_DAYS * (k + 1)) @ mean for k in range(n)])
+
+
+def _trends(fleet: Fleet, forecast: Floats, share: Floats) -> list[str | None]:
+    recent = fleet.recent[~np.isnan(fleet.recent)]
+    if not trends_wanted(fleet.book) or not len(recent):
+        return [None] * len(forecast)
+    rate = growth(forecast, np.full(len(forecast), recent.sum() * WEEK_DAYS / RECENT_DAYS))
+    return trends(np.where(share == 1.0, rate, np.nan))
