@@ -5,17 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-import numpy as np
-
 from evaluation.leaderboard import best_model
 from serve_app.answers.asked import Answer, head, no_data
-from serve_app.answers.columns import numbers, values
-from serve_app.answers.model_rows import accuracy_by_level, errors_of, measured, model_statuses, target_of
+from serve_app.answers.model_rows import accuracy_by_level, errors_of, model_statuses, target_of
 from serve_app.answers.summaries import quality_word
 from serve_app.book import Book
 from serve_app.problems import Refused
-from serve_app.schemas.parameters import AccuracyParameters, FeaturesParameters, NoParameters
-from serve_app.schemas.units import number, percent
+from serve_app.schemas.parameters import FeaturesParameters, NoParameters
+from serve_app.schemas.units import number
 
 _BOARD_NUMBERS = ("bias", "mae", "rmse", "mase", "rmsse", "r2", "coverage", "interval", "wape_std", "wape_worst")
 _BOARD_FLAGS = ("unstable", "beats_baseline", "below_threshold", "eligible")

@@ -16,7 +16,7 @@ from serve_app.answers.columns import numbers, rows, values
 from serve_app.book import Book
 from serve_app.problems import Refused
 from serve_app.schemas.parameters import ChangesParameters, ReleasesParameters
-from serve_app.schemas.units import growth, listed, number, percent, units
+from serve_app.schemas.units import growth, listed, percent, units
 
 COMPARED_DAYS = (30, 60, 90, 180)
 

@@ -136,7 +136,7 @@
       if (!response.ok) { said(place, `${job.error}: ${job.detail}`, "bad"); return; }
       line.textContent = `${job.status}: ${job.message}`;
       const progress = job.progress;
-      if (progress && progress.total) { bar.max = progress.total; bar.value = progress.done; }
+      if (progress && progress.batches_planned) { bar.max = progress.batches_planned; bar.value = progress.batches_done; }
       if (FINAL.has(job.status)) {
         bar.remove();
         line.className = "box " + (job.status === "success" ? "good" : job.status === "partial" ? "warn" : "bad");
