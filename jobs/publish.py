@@ -134,11 +134,16 @@ def _lender(fleet: Fleet) -> Release | None:
 
 
 def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any]:
-    """Which run made a model's version, and when: this one, or the one that made it for the lending release."""
+    """Which run made a model's version, when, and from how many cells of history: this one, or the one that made it
+    for the lending release."""
     if lender is not None and kind in carried(fleet):
-        return {name: lender.manifest["models"][kind][name] for name in ("source_path", "version", "trained_at")}
+        entry = lender.manifest["models"][kind]
+        kept = {name: entry[name] for name in ("source_path", "version", "trained_at")}
+        return {**kept, "training_samples": entry.get("training_samples")}
     created = fleet.run.json("manifest.json")["created"]
-    return {"source_path": str(fleet.run.path), "version": fleet.run.run_id, "trained_at": created}
+    cells = int(fleet.panel.lengths.sum())
+    return {"source_path": str(fleet.run.path), "version": fleet.run.run_id, "trained_at": created,
+            "training_samples": cells}  # fmt: skip
 
 
 def _below(verdict: Verdict, kind: str) -> bool:

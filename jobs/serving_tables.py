@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from demand.store import write_panel
 from evaluation.serving import Columns, Standing, history_columns, scored_origins, style_columns
+from evaluation.serving_accuracy import accuracy_columns
 from evaluation.serving_fleet import fleet_errors, total_columns, week_columns
 from jobs.fleet import Fleet
 from jobs.lines import order_lines
@@ -25,17 +26,18 @@ NULLABLE_COUNTS = ("n_orders",)
 
 
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
-    """styles.parquet, weeks.parquet, fleet_totals.parquet (rows of the served kind and of every live member, by model),
-    panel/ and quality.json."""
+    """styles.parquet, weeks.parquet, fleet_totals.parquet, accuracy.parquet (rows of the served kind and of every live
+    member, by model), panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
-    styles, weeks, totals = _tables(fleet, verdict)
+    styles, weeks, totals, accuracy = _tables(fleet, verdict)
     _write(folder / "styles.parquet", styles)
     _write(folder / "weeks.parquet", weeks)
     _write(folder / "fleet_totals.parquet", totals)
+    _write(folder / "accuracy.parquet", accuracy)
 
 
-def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], Iterator[Columns], Iterator[Columns]]:
+def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], ...]:
     """The columns of each file, model by model in alphabetical order: a writer needs those of one model at a time."""
     assert verdict.live is not None
     panel, blanks, served = fleet.panel, fleet.question.blanks, verdict.live
@@ -54,7 +56,8 @@ def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], Iterator
     )
     weeks = (week_columns(m, live, f, errors[m], level, panel.freq) for m, f in forecasts.items())
     totals = (total_columns(m, live, f, errors[m], level) for m, f in forecasts.items())
-    return styles, weeks, totals
+    accuracy = (accuracy_columns(m, live, results[m]) for m in forecasts)
+    return styles, weeks, totals, accuracy
 
 
 def bounds_level(settings: Settings) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from demand.calendar import Calendar, Dates
 from demand.errors import StorageError, VersionUnreadable
@@ -25,7 +26,7 @@ from models.files import read_json
 from serve_app.forecast_rows import ForecastRows
 
 TABLES = ("styles.parquet", "weeks.parquet", "fleet_totals.parquet", "forecasts.parquet", "members.parquet",
-          "metrics.parquet", "outcomes.parquet")  # fmt: skip
+          "metrics.parquet", "outcomes.parquet", "accuracy.parquet")  # fmt: skip
 BUCKETS_KEPT = 8
 AGAIN = "This release was made by an older version: run python -m jobs.pipeline to make one that can be served"
 
@@ -57,6 +58,7 @@ class Book:
     _styles: pq.ParquetFile
     _weeks: pa.Table
     _totals: pa.Table
+    _accuracy: pa.Table
     _served: ForecastRows
     _members: ForecastRows
     _lock: RLock = field(default_factory=RLock)
@@ -75,12 +77,26 @@ class Book:
             raise VersionUnreadable("files to serve are missing", release=number, files=missing, hint=AGAIN)
         try:
             styles = pq.ParquetFile(path / "styles.parquet", memory_map=True)
-            weeks, totals = (pq.read_table(path / f"{name}.parquet") for name in ("weeks", "fleet_totals"))
+            weeks, totals, accuracy = (
+                pq.read_table(path / f"{name}.parquet") for name in ("weeks", "fleet_totals", "accuracy")
+            )
             models = tuple(_constant(styles, i) for i in range(styles.num_row_groups))
             ids = styles.read_row_group(0, columns=["unique_id"])["unique_id"].combine_chunks()
             served, members = (ForecastRows.open(path / f"{name}.parquet") for name in ("forecasts", "members"))
             book = cls(
-                path, number, manifest_sha256, manifest, card, models, ids, styles, weeks, totals, served, members
+                path,
+                number,
+                manifest_sha256,
+                manifest,
+                card,
+                models,
+                ids,
+                styles,
+                weeks,
+                totals,
+                accuracy,
+                served,
+                members,
             )
             book._check()
         except (OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
@@ -173,6 +189,16 @@ class Book:
         """The fleet's totals, a row for each of 7, 30, 60, 90 and 180 days."""
         return self._of(self._totals, model)
 
+    def accuracy(self, model: str) -> pa.Table:
+        """A model's errors by step ahead and by demand class, as `evaluation.serving_accuracy` says."""
+        return self._of(self._accuracy, model)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of the run that made the release. Raises VersionUnreadable: config.yaml holds none."""
+        found: Mapping[str, Any] = self._once("config", self._read_config)
+        return found
+
     @property
     def board(self) -> pd.DataFrame:
         """The leaderboard, best first; not to be written to."""
@@ -251,6 +277,15 @@ class Book:
             return read_panel(self.path / "panel", bucket)
         except StorageError as error:
             raise VersionUnreadable("a stored file cannot be used", release=self.number, cause=str(error)) from None
+
+    def _read_config(self) -> Mapping[str, Any]:
+        try:
+            found = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise VersionUnreadable("config.yaml cannot be read", release=self.number, cause=str(error)) from None
+        if not isinstance(found, dict) or not isinstance(found.get("models"), dict):
+            raise VersionUnreadable("config.yaml holds no settings", release=self.number, hint=AGAIN)
+        return found
 
     def _importances(self, model: str) -> dict[str, float]:
         for path in sorted(self.path.glob(f"models/{model}/*/importances.json")):

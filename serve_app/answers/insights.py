@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -44,7 +44,7 @@ def findings(book: Book, today: date) -> list[Finding]:
 
 
 def _finding(
-    name: str, text: str, source: str, told: dict[str, Any], styles: Sequence[str] = (), models: Sequence[str] = ()
+    name: str, text: str, source: str, told: dict[str, Any], styles: Iterable[str] = (), models: Iterable[str] = ()
 ) -> Finding:
     return {"id": name, "text": text, "numbers": told, "styles": list(styles), "models": list(models),
             "source": source}  # fmt: skip
@@ -59,7 +59,7 @@ def _accuracy(book: Book) -> Iterator[Finding]:
     points = round(naive - wape, 6)
     side = "lower than" if points > 0 else "not lower than"
     yield _finding(
-        "accuracy", f"{book.served} is served: WAPE {wape:.1f} %, {side} the seasonal naive's {naive:.1f} %.",
+        "accuracy", f"{book.served} is served: WAPE {wape:.1f}%, {side} the seasonal naive's {naive:.1f}%.",
         "card.json", {"wape": wape, "baseline_wape": naive, "accuracy_improvement": points}, models=(book.served,),
     )  # fmt: skip
 
@@ -85,8 +85,8 @@ def _movers(fleet: Fleet) -> Iterator[Finding]:
         if len(places):
             count, rate = int(chosen.sum()), float(growth[places[0]])
             text = (
-                f"{_styles(count)} {verb}{'s' if count == 1 else ''} by more than {RISING:.0f} % against the last 30 "
-                f"days; {names[places[0]]} most, by {rate:+.0f} %."
+                f"{_styles(count)} {verb}{'s' if count == 1 else ''} by more than {RISING:.0f}% against the last 30 "
+                f"days; {names[places[0]]} most, by {rate:+.0f}%."
             )
             yield _finding(name, text, "styles.parquet", {"count": count, "growth_rate": rate}, names[places])
     places = _first(np.abs(change) > 0, -np.abs(change))
@@ -175,7 +175,7 @@ def _models(book: Book) -> Iterator[Finding]:
         target, met = target_of(book, model)
         if met is False and model == served:
             mape = errors_of(book, model)["mape"]
-            text = f"{model} misses its target: MAPE {mape:.1f} % per style and period, the target is {target:.0f} %."
+            text = f"{model} misses its target: MAPE {mape:.1f}% per style and period, the target is {target:g}%."
             yield _finding("target_missed", text, "card.json", {"mape": mape, "target_mape": target}, models=(model,))
 
 

@@ -21,9 +21,13 @@ TOO_FEW = ("too few", "Insufficient data")  # how models word it that they decli
 
 def model_rows(book: Book, today: date) -> list[dict[str, Any]]:
     """One row a model of the leaderboard, in its order (best first); exactly one of them is `primary`."""
-    board = {str(row["model"]): row for row in book.board.to_dict("records")}
     statuses = model_statuses(book)
-    return [_row(book, model, found, statuses[model], today) for model, found in board.items()]
+    return [_row(book, row, statuses[row["model"]], today) for row in board_rows(book)]
+
+
+def board_rows(book: Book) -> list[dict[str, Any]]:
+    """The leaderboard as it is stored, one mapping a model, best first."""
+    return [{str(name): value for name, value in row.items()} for row in book.board.to_dict("records")]
 
 
 def model_statuses(book: Book) -> dict[str, str]:
@@ -103,7 +107,8 @@ def mean_confidence(book: Book, model: str) -> float | None:
     return percent(known.mean()) if len(known) else None
 
 
-def _row(book: Book, model: str, board: Mapping[str, Any], status: str, today: date) -> dict[str, Any]:
+def _row(book: Book, board: Mapping[str, Any], status: str, today: date) -> dict[str, Any]:
+    model = str(board["model"])
     m, errors = measured(book, model), errors_of(book, model)
     target, met = target_of(book, model)
     ahead, trend, growth = fleet_ahead(book, model)
@@ -130,7 +135,7 @@ def _row(book: Book, model: str, board: Mapping[str, Any], status: str, today: d
         "training_status": training_status(book, model, today),
         "forecast_30_days": ahead,
         "growth_rate": growth,
-        "insights": _insights(m, target, met),
+        "insights": _insights(model, m, target, met),
         "accuracy_by_level": accuracy_by_level(book, model),
         "evaluation_id": m["evaluation_id"],
     }
@@ -155,11 +160,14 @@ def training_status(book: Book, model: str, today: date) -> str:
     return "stale" if (today - date.fromisoformat(entry["trained_at"][:10])).days > limit else "ready"
 
 
-def _insights(m: Mapping[str, Any], target: float | None, met: bool | None) -> list[str]:
+def _insights(model: str, m: Mapping[str, Any], target: float | None, met: bool | None) -> list[str]:
     """What the measures of a model say, in words; each sentence holds the numbers it rests on."""
     said = []
-    naive = (m.get("baseline") or {}).get("wape")
-    if m["wape"] is not None and naive is not None:
+    yardstick = m.get("baseline") or {"name": None, "wape": None}
+    naive = yardstick["wape"]
+    if m["wape"] is not None and model == yardstick["name"]:
+        said.append(f"WAPE {m['wape']:.1%}: the baseline that the others are compared with.")
+    elif m["wape"] is not None and naive is not None:
         side = "lower than" if m["wape"] < naive else "not lower than"
         said.append(f"WAPE {m['wape']:.1%}, {side} the seasonal naive's {naive:.1%} on the same origins.")
     elif m["wape"] is None:
@@ -170,5 +178,5 @@ def _insights(m: Mapping[str, Any], target: float | None, met: bool | None) -> l
         said.append(f"{m['n_fell_back']:,} of {m['n_rows']:,} scored forecasts were made by another model.")
     if target is not None:
         found = "not measurable" if m["mape"] is None else f"{m['mape']:.1%}: {'met' if met else 'missed'}"
-        said.append(f"Target MAPE {target:.0f} % per style and period, measured {found}.")
+        said.append(f"Target MAPE {target:g}% per style and period, measured {found}.")
     return said

@@ -20,6 +20,8 @@ from serve_app.schemas.units import listed, number, percent, volatility
 HIGH, MEDIUM = 75.0, 50.0  # percent of accuracy
 GOOD, FAIR = 90.0, 60.0  # of the quality score; below 60 a run warns by default (cleaning.rules.quality_score)
 HOLDS, NEARLY = 0.05, 0.15  # how far the measured coverage may be from the stated share
+_ONLY_TOLD = ("accuracy", "growing", "falling", "largest_change", "concentration")  # findings that ask for nothing
+_OPPORTUNITIES = ("fell_back", "low_confidence", "no_demand", "best_not_served")
 _ERRORS = ("accuracy", "mape", "wape", "bias_rel", "baseline_wape")
 
 
@@ -79,9 +81,6 @@ def validation_summary(book: Book, asked: ValidationParameters, today: date) -> 
     }
 
 
-_OPPORTUNITIES = ("fell_back", "low_confidence", "no_demand", "best_not_served")
-
-
 def _validated(errors: dict[str, Any], status: str) -> dict[str, Any]:
     evaluation = errors.pop("evaluation_id")
     return {**errors, "status": status, "evaluation_id": evaluation}
@@ -122,6 +121,3 @@ def recommendations(book: Book, today: date) -> list[str]:
     """What to do next: the findings that ask for something, in words; one sentence when none does."""
     said = [found["text"] for found in findings(book, today) if found["id"] not in _ONLY_TOLD]
     return said or ["Nothing stands out: use the forecast as it is, and train again when new orders are in."]
-
-
-_ONLY_TOLD = ("growing", "falling", "largest_change", "accuracy")

@@ -161,13 +161,13 @@ class ClassRow(Body):
 
     demand_class: DemandClass
     styles: Annotated[int, Field(description="Styles of this class with a forecast")]
+    confidence: Annotated[float | None, Field(description="Mean confidence of its styles, percent")]
     scored: Annotated[int, Field(description="Those of them that were scored")]
     wape: Percent
     accuracy: Percent
     bias_rel: Percent
     mae: QuantityOrNull
     coverage: Fraction
-    confidence: Annotated[float | None, Field(description="Mean confidence of its styles, percent")]
     n: int
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from demand.calendar import Calendar
 from demand.panel import Panel
@@ -15,7 +16,7 @@ from jobs import compose
 from jobs.fleet import compete, registry_of
 from jobs.lines import write_order_lines
 from jobs.publish import publish
-from jobs.settings import Settings
+from jobs.settings import Settings, as_plain
 from jobs.verdict import outcomes
 from models.files import write_json
 from models.registry import Registry
@@ -31,8 +32,9 @@ KINDS = ("zero", "mean", "seasonal_naive", "exponential_smoothing")
 def settings(freq: str, overrides: tuple[str, ...] = ()) -> Settings:
     horizon = HORIZONS.get(freq, 13 if freq.startswith("W") else 3)
     told = [f"horizon={horizon}", f"freq={freq}", "cross_validation_folds=5", "folds.inner=1", "source.path=nowhere",
-            "parallel_training=false", "progress=false", *overrides]  # fmt: skip
-    return compose.load("pipeline", told)
+            "parallel_training=false", "progress=false"]  # fmt: skip
+    said = {one.partition("=")[0]: one for one in (*told, *overrides)}
+    return compose.load("pipeline", list(said.values()))
 
 
 def fleet_panel(n_styles: int = 12, freq: str = "D", seed: int = 0, unit: str = "yds") -> Panel:
@@ -54,27 +56,49 @@ def fleet_panel(n_styles: int = 12, freq: str = "D", seed: int = 0, unit: str = 
     return Panel(ids, indptr, y, end, Calendar(freq).freq, unit=unit)
 
 
+def growing_panel(n_styles: int = 24, seed: int = 3) -> Panel:
+    """Daily styles whose level rises, falls or stays over 500 days, with noise.
+
+    Every eighth style sells no more in the last 60 days; names hold a slash, a formula and a letter beyond ASCII.
+    """
+    rng, days = np.random.default_rng(seed), 500
+    slope = np.array([1.5, 0.0, -0.8, 0.3])[np.arange(n_styles) % 4]
+    level = rng.uniform(20, 120, n_styles)[:, None] * (1 + slope[:, None] * np.arange(days) / days)
+    y = rng.poisson(level).astype(np.float64)
+    y[3::8, -60:] = 0.0
+    ids = np.array(["=1+1", "A/1", "Größe 4", *(f"S{i:03d}" for i in range(3, n_styles))])
+    end = int(Calendar("D").containing(np.datetime64("2025-08-31")))
+    return Panel(np.sort(ids), np.arange(n_styles + 1) * days, y.ravel(), end, "D", unit="yds")
+
+
 def make_release(
     root: Path, n_styles: int = 12, freq: str = "D", seed: int = 0, *, panel: Panel | None = None,
     overrides: tuple[str, ...] = (), quality: Mapping[str, object] | None = None, run_id: str = "r",
+    level: Level | None = None, rejected: Mapping[str, str] | None = None,
+    importances: Mapping[str, float] | None = None,
 ) -> Path:  # fmt: skip
     """Publishes a release below `root` (a storage root) and promotes it; returns the registry's root.
 
-    Several calls into one root make releases 1, 2, ..; each needs a run_id of its own.
+    Several calls into one root make releases 1, 2, ..; each needs a run_id of its own. level: the stand-in for ARIMA;
+    importances: what it rests on. rejected: styles that came in without a usable history.
     """
     panel = fleet_panel(n_styles, freq, seed) if panel is None else panel
     told = settings(panel.freq, overrides)
     told = replace(told, storage=replace(told.storage, root=str(root)))
     folder = root / told.storage.training_registry / run_id
     (folder / "batches").mkdir(parents=True)
-    races = race_of(panel, told, Level(), kinds=KINDS)
+    races = race_of(panel, told, level or Level(), kinds=KINDS)
     fleet = races.fleet(folder)
     write_json(folder / "manifest.json", {**MANIFEST, "seed": seed})
     write_json(folder / "cleaning.json", {"quality_score": 91.0, "rejected": {}, **(quality or {})})
-    (folder / "config.yaml").write_text("seed: 42\n", encoding="utf-8")
+    (folder / "config.yaml").write_text(yaml.safe_dump(as_plain(told)), encoding="utf-8")
     write_order_lines(fleet.run, panel.ids, 10 + np.arange(panel.n_series))
     race, verdict = compete(fleet)
-    publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, {}, fleet.settings))
+    if importances is not None:
+        place = folder / "models" / "arima" / "0"
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "importances.json", dict(importances))
+    publish(fleet, race, verdict, outcomes(fleet.panel, verdict, race, fleet.question, rejected or {}, fleet.settings))
     return registry_of(fleet.settings).root
 
 
