@@ -21,7 +21,8 @@ from jobs.settings import Settings
 from jobs.stored_run import FRESH, changed_keys, stored_settings
 
 MAX_ARGUMENT = 4_000  # characters
-_OF_ONE_JOB = {"show": "config", "due_on": "config", "release": "rollback", "reason": "rollback"}
+_OF_ONE_JOB = {"show": "config", "due_on": "config", "release": "rollback", "reason": "rollback",
+               "name": "token", "role": "token", "days": "token", "revoke": "token"}  # fmt: skip
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
     "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",

@@ -152,17 +152,6 @@ class TuningSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
-class ServeSettings:
-    """The HTTP endpoint."""
-
-    cache_predictions: Flag = True
-    cache_ttl_hours: Annotated[float, Field(strict=True, gt=0)] = 24
-    log_predictions: Flag = True
-    a_b_testing: Flag = False
-    canary_deployment: Flag = False
-
-
-@dataclass(frozen=True, config=STRICT)
 class MonitoringSettings:
     """Matured accuracy after a release; degradation_threshold: relative rise of WAPE over the release's backtest."""
 

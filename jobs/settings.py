@@ -37,7 +37,6 @@ from jobs.sections import (
     ReportSettings,
     Seconds,
     SelectionSettings,
-    ServeSettings,
     Share,
     StorageSettings,
     TuningSettings,
@@ -46,6 +45,7 @@ from jobs.sections import (
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
+from serve_app.settings import ServeSettings
 
 __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_plain", "chosen_models", "config_hash",
            "horizon_periods", "scored_periods", "season_periods", "spec_levels"]  # fmt: skip
@@ -54,9 +54,9 @@ __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_
 Name = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
-_NOT_IN_HASH = ("storage", "cluster", "output", "parallel_training", "max_parallel_jobs", "run_id", "resume", "force",
-                "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
-                "reason")  # fmt: skip
+_NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
+                "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
+                "reason", "name", "role", "days", "revoke")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -117,6 +117,10 @@ class Settings:
     due_on: date | None = None
     release: Whole | None = None
     reason: Name | None = None
+    name: Name | None = None
+    role: Literal["read", "operate", "admin"] | None = None
+    days: Annotated[float, Field(gt=0, le=3660)] = 90.0
+    revoke: Name | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":

@@ -15,29 +15,36 @@ from starlette.types import Scope
 
 from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
 from serve_app.auth import Door, declared
+from serve_app.docs import add_docs
 from serve_app.edge import Edge
 from serve_app.limits import Places, Rates
+from serve_app.mounted import Known, Question, answers_router
 from serve_app.problems import Refused, problem
+from serve_app.routes import ROUTES
 from serve_app.service import service_router
 from serve_app.state import State
 from serve_app.telemetry import OTHER
 
 log = logging.getLogger(__name__)
 STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryError, 503), (StorageError, 503))
-WORDS = {400: "bad request", 404: "no such path", 405: "no such method here"}
+WORDS = {400: "bad_request", 404: "unknown_path", 405: "unknown_method"}
 
 
-def make_app(state: State, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def make_app(state: State, routers: Sequence[APIRouter] = (), questions: Sequence[Question] | None = None) -> FastAPI:
     """The ASGI application of one process.
 
     routers: more routes, each of which must declare its role (`dependencies=[role("read")]`): one that does not is a
-    TypeError here, before anything is served. They find `state` as `request.app.state.loomcast`.
+    TypeError here, before anything is served. They find `state` by `state_of(request)`. questions: what is answered
+    from the book or the releases alone (None = all of `serve_app.routes`).
     """
     app = FastAPI(title="loomcast", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.loomcast = state
-    for router in (service_router(state), *routers):
+    questions = ROUTES if questions is None else questions
+    answers = answers_router(state, questions)
+    for router in (answers, service_router(state), *routers):
         # As they are, not included: one flat table that can be walked.
         app.router.routes.extend(router.routes)
+    add_docs(app, questions)
     roles = declared(app.router.routes)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(DemandError, _explained)
@@ -50,6 +57,7 @@ def make_app(state: State, routers: Sequence[APIRouter] = ()) -> FastAPI:
 
     # The last one added is the outermost.
     app.add_middleware(Places, settings=state.settings, on_refused=on_refused)
+    app.add_middleware(Known, state=state, routes=[one for one in answers.routes if isinstance(one, APIRoute)])
     app.add_middleware(Door, access=state.access, roles=roles)
     app.add_middleware(Rates, settings=state.settings, on_refused=on_refused)
     app.add_middleware(Edge, seen=_counter(state))
@@ -95,7 +103,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     allowed = fault.get("ctx", {}).get("expected")
     more = len(error.errors()) - 1
     detail = f"{name}: {fault['msg']}" + (f" (and {more} more)" if more else "")
-    words = "bad body" if where == "body" else "bad parameter"
+    words = "bad_body" if where == "body" else "bad_parameter"
     return await _refused(request, Refused(400, words, detail, name, None if allowed is None else [allowed]))
 
 

@@ -52,7 +52,7 @@ class Needs:
         principal = principal_of(request)
         if principal.role < self.role:
             raise Refused(
-                403, "this needs another role", f"The token {principal.name} may {principal.role.name}; this route is "
+                403, "role_too_small", f"The token {principal.name} may {principal.role.name}; this route is "
                 f"for {self.role.name}",
             )  # fmt: skip
 
@@ -72,7 +72,7 @@ def principal_of(request: Request) -> Principal:
 
 def unauthorized(detail: str) -> Refused:
     hint = "Send it as Authorization: Bearer TOKEN; one is made with python -m jobs.token name=NAME role=read"
-    return Refused(401, "no valid token", f"{detail}. {hint}", headers={"WWW-Authenticate": "Bearer"})
+    return Refused(401, "no_valid_token", f"{detail}. {hint}", headers={"WWW-Authenticate": "Bearer"})
 
 
 def declared(routes: Iterable[BaseRoute]) -> dict[str, dict[str, Role]]:
@@ -121,7 +121,7 @@ async def check_csrf(request: Request) -> None:
     if not sent and "form" in headers.get("content-type", ""):
         sent = str((await request.form()).get(CSRF_FIELD, ""))
     if not hmac.compare_digest(sent.encode("utf-8", "replace"), csrf_token(request).encode()):
-        raise Refused(403, "the form is not ours", "Load the page again and send the form from it", CSRF_FIELD)
+        raise Refused(403, "foreign_form", "Load the page again and send the form from it", CSRF_FIELD)
 
 
 def nonce(request: Request) -> str:
@@ -179,7 +179,7 @@ class Access:
             return None if self.settings.needs_token else LOCAL
         wait = self.guesses.full_in(client)
         if wait:
-            raise Refused(429, "too many wrong tokens", "Come again later", retry_after=wait)
+            raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
         principal = self.tokens.principal(token)
         if principal is None:
             self.guesses.take(client)
@@ -253,13 +253,13 @@ class Door:
         host = headers.get("host", "")
         if not self._access.host_is_ours(host):
             raise Refused(
-                403, "this name is not ours", "The Host header names another machine; known names are those of "
+                403, "foreign_host", "The Host header names another machine; known names are those of "
                 "loopback and of serve.allowed_hosts", "Host",
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refused(403, "a page of another origin", "Only pages of this service may call it", "Origin")
+            raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Origin")
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
         if site in (None, "same-origin", "none") or (method == "GET" and mode == "navigate"):
             return
-        raise Refused(403, "a page of another site", "Only pages of this service may call it", "Sec-Fetch-Site")
+        raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Sec-Fetch-Site")

@@ -49,6 +49,9 @@ class Edge:
         request_id = request_id_of(Headers(scope=scope))
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() not in STRIPPED]
+        bare = scope["method"] == "HEAD"  # answered as a GET whose body stays here
+        if bare:
+            scope["method"] = "GET"
         status = 0
 
         async def marked(message: Message) -> None:
@@ -61,6 +64,8 @@ class Edge:
                     headers.setdefault(name, value)
                 said = f" 'nonce-{state['nonce']}'" if "nonce" in state else ""
                 headers.setdefault("Content-Security-Policy", CONTENT_POLICY.format(nonce=said))
+            elif bare:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -69,7 +74,7 @@ class Edge:
             refused = error if isinstance(error, Refused) else None
             if refused is None:
                 log.error("%s: %s %s failed", request_id, scope["method"], shown(scope["path"]), exc_info=error)
-                refused = Refused(500, "a fault of the program", f"{type(error).__name__}; the log tells more")
+                refused = Refused(500, "internal_fault", f"{type(error).__name__}; the log tells more")
             if status:  # too late for another answer
                 raise
             await problem(refused, request_id)(scope, receive, marked)

@@ -58,12 +58,12 @@ class Following(Generic[B]):
         open_head: Callable[[], B],
         *,
         every_s: float = 0.5,
-        on_swap: Callable[[B], None] = lambda book: None,
-        on_failure: Callable[[str], None] = lambda why: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._head, self._open_head, self._every_s = head, open_head, every_s
-        self._on_swap, self._on_failure, self._clock = on_swap, on_failure, clock
+        self._clock = clock
+        self.on_swap: Callable[[B], None] = lambda book: None  # another release answers from now on
+        self.on_look: Callable[[Standing, bool], None] = lambda standing, failed: None
         self._book: B | None = None
         self._standing = Standing(None, None, NEXT_STEP)
         self._failed: tuple[int | None, float, float] = (None, 0.0, FIRST_RETRY_S)  # head, not before, wait
@@ -106,7 +106,7 @@ class Following(Generic[B]):
             self._failed = (None, 0.0, FIRST_RETRY_S)
             self._stand(head, "" if book.number == head else "the champion moved meanwhile")
             log.info("release %d answers now", book.number)
-            self._on_swap(book)
+            self.on_swap(book)
 
     def start(self) -> None:
         """Looks now, and from then on every `every_s` seconds in a thread of its own."""
@@ -131,10 +131,11 @@ class Following(Generic[B]):
             except Exception:
                 log.exception("the look at the champion failed")
 
-    def _stand(self, head: int | None, problem: str) -> None:
+    def _stand(self, head: int | None, problem: str, failed: bool = False) -> None:
         if head is None and self._book is None:
             problem = NEXT_STEP
         self._standing = Standing(None if self._book is None else self._book.number, head, problem)
+        self.on_look(self._standing, failed)
 
     def _fail(self, head: int | None, error: Exception) -> None:
         failed, not_before, wait = self._failed
@@ -144,5 +145,4 @@ class Following(Generic[B]):
         why = f"{what}: {error}"
         if why != self._standing.problem:
             log.error("%s; what answered before goes on", why)
-        self._stand(head, why)
-        self._on_failure(why)
+        self._stand(head, why, failed=True)

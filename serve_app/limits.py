@@ -74,12 +74,12 @@ class Rates:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if len(scope.get("query_string", b"")) > MAX_QUERY:
-                raise Refused(400, "the query is too long", f"At most {MAX_QUERY} bytes", "query", [MAX_QUERY])
+                raise Refused(400, "query_too_long", f"At most {MAX_QUERY} bytes", "query", [MAX_QUERY])
             buckets = self._reads if scope["method"] in ("GET", "HEAD", "OPTIONS") else self._changes
             wait = buckets.take(client_of(scope)) if buckets else 0
             if wait:
                 self._on_refused("rate")
-                raise Refused(429, "too many requests", f"Come again in {wait} s", retry_after=wait)
+                raise Refused(429, "too_many_requests", f"Come again in {wait} s", retry_after=wait)
         await self._app(scope, receive, send)
 
 
@@ -108,7 +108,7 @@ class Places:
             receive = await self._body(scope, receive)
         if self.taken >= self._settings.max_concurrent:
             self._on_refused("places")
-            raise Refused(503, "too much at once", "Come again in a moment", retry_after=SHED_AFTER_S)
+            raise Refused(503, "overloaded", "Come again in a moment", retry_after=SHED_AFTER_S)
         self.taken += 1
         try:
             await self._app(scope, receive, send)
@@ -123,7 +123,7 @@ class Places:
         limit = self._settings.max_upload_mb * 2**20 if is_file else self._settings.max_body_kb * 1024
         length = headers.get("content-length", "")
         if length and not length.isdecimal():
-            raise Refused(400, "the length is no number", "Content-Length", "Content-Length")
+            raise Refused(400, "bad_length", "Content-Length", "Content-Length")
         if length and int(length[:20]) > limit:
             raise _too_large(limit)
         counted = self._counted(receive, limit, slowest=SLOWEST if is_file else None)
@@ -133,7 +133,7 @@ class Places:
         while True:
             message = await counted()
             if message["type"] == "http.disconnect":
-                raise Refused(400, "the body is not whole", "The connection ended before the body")
+                raise Refused(400, "body_not_whole", "The connection ended before the body")
             parts.append(message.get("body", b""))
             if not message.get("more_body", False):
                 break
@@ -155,7 +155,7 @@ class Places:
             except TimeoutError:
                 self._on_refused("slow")
                 raise Refused(
-                    408, "the body came too slowly", f"Send it within {self._settings.body_seconds:g} s",
+                    408, "body_too_slow", f"Send it within {self._settings.body_seconds:g} s",
                     headers={"Connection": "close"},
                 ) from None  # fmt: skip
             ended = not message.get("more_body", False)
@@ -205,7 +205,7 @@ def strict_body(raw: bytes) -> Any:
         )
     except (ValueError, RecursionError) as error:
         cause = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise Refused(400, "the body is not JSON as it should be", cause, "body") from None
+        raise Refused(400, "bad_json", cause, "body") from None
 
 
 def _depth(text: str) -> int:
@@ -224,13 +224,13 @@ def _refuse_kind(kind: str, body: bytes) -> None:
         strict_body(body)
     elif kind not in FORMS:
         raise Refused(
-            415, "the body is of another kind", f"Found {kind or 'no Content-Type'}", "Content-Type",
+            415, "unsupported_media_type", f"Found {kind or 'no Content-Type'}", "Content-Type",
             ["application/json", *FORMS],
         )  # fmt: skip
 
 
 def _too_large(limit: int) -> Refused:
-    return Refused(413, "the body is too large", f"At most {limit} bytes", "body", [limit], headers={
+    return Refused(413, "body_too_large", f"At most {limit} bytes", "body", [limit], headers={
         "Connection": "close"})  # fmt: skip
 
 

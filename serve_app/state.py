@@ -9,7 +9,10 @@ from typing import Any
 
 from models.registry import Registry
 from serve_app.auth import Access
+from serve_app.cache import Cache
 from serve_app.following import Following, Opened, Standing
+from serve_app.opened import Releases, open_book
+from serve_app.prediction_log import PredictionLog
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Telemetry
 
@@ -29,15 +32,6 @@ class Config:
     plain: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_champion(registry: Registry) -> Opened:
-    """The champion's book: every file compared with the manifest first."""
-    from serve_app.book import Book  # type: ignore[import-not-found]
-
-    release = registry.open("champion")
-    book: Opened = Book.open(release.path, release.number, release.manifest_sha256)
-    return book
-
-
 class State:
     """The process's own: settings, registry, the release that answers, who may call, counters.
 
@@ -50,22 +44,47 @@ class State:
         self.storage_root = Path(config.storage_root)
         self.registry_root = self.storage_root / config.registry
         self.registry = Registry(self.registry_root)
+        self.releases = Releases(self.registry)
         self.access = Access(config.serve, self.storage_root)
-        self.telemetry = Telemetry()
+        self.telemetry = count = Telemetry()
+        self.cache = Cache(
+            config.serve.cache_mb * 2**20, config.serve.cache_ttl_hours * 3600, enabled=config.serve.cache_predictions,
+            outcome=lambda how: count.cache.labels(how).inc(),
+        )  # fmt: skip
+        self.predictions = PredictionLog(
+            self.storage_root, enabled=config.serve.log_predictions, logged=count.logged.inc
+        )
         self.following = following or Following(
-            lambda: self.registry.alias("champion"), lambda: open_champion(self.registry),
+            lambda: self.registry.alias("champion"), lambda: open_book(self.registry, "champion"),
             every_s=config.serve.follow_seconds,
         )  # fmt: skip
+        self.following.on_swap, self.following.on_look = self._swapped, self._looked
 
     @classmethod
     def open(cls, config: Config) -> State:
         """Ready to answer, and following the champion."""
         state = cls(config)
         state.following.start()
+        state.predictions.start()
         return state
 
     def close(self) -> None:
         self.following.stop()
+        self.predictions.stop()
+
+    def _swapped(self, book: Opened) -> None:
+        """No answer outlives its release."""
+        self.cache.clear()
+        self.telemetry.swaps.inc()
+
+    def _looked(self, standing: Standing, failed: bool) -> None:
+        count = self.telemetry
+        count.serving.set(standing.serving or 0)
+        count.head.set(standing.head or 0)
+        count.ready.set(standing.ready)
+        count.cache_bytes.set(self.cache.bytes)
+        if failed:
+            count.unreadable.inc()
 
     def book(self) -> Any:
         """The book that answers at this moment: ask once a request. Raises NoData (503) when nothing is released."""

@@ -13,7 +13,7 @@ from serve_app.app import make_app, state_of
 from serve_app.auth import role
 from serve_app.problems import Refused
 from serve_app.tokens import Role
-from tests.serve_app import made
+from tests.serve_app import calls
 
 
 def router() -> APIRouter:
@@ -36,7 +36,7 @@ def router() -> APIRouter:
 
 
 def test_when_the_routes_are_walked_then_each_declares_a_role_and_only_health_is_open(tmp_path):
-    app = make_app(made.state_of(tmp_path), [router()])
+    app = make_app(calls.state_of(tmp_path), [router()])
     assert all(isinstance(route, APIRoute) for route in app.router.routes)
     open_to_all = {
         route.path
@@ -51,7 +51,7 @@ def test_when_a_route_declares_no_role_or_an_open_one_changes_something_then_the
     bad = APIRouter()
     getattr(bad, method)("/x", dependencies=[role("open")] if method == "post" else [])(lambda: None)
     with pytest.raises(TypeError, match="/x"):
-        make_app(made.state_of(tmp_path), [bad])
+        make_app(calls.state_of(tmp_path), [bad])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_when_a_route_declares_no_role_or_an_open_one_changes_something_then_the
 def test_when_a_request_fails_then_the_answer_has_the_one_shape_and_the_name_of_the_request(
     tmp_path, path, status, named
 ):
-    answer = made.client_of(made.state_of(tmp_path), [router()]).get(path, headers={"x-request-id": "mine-1"})
+    answer = calls.client_of(calls.state_of(tmp_path), [router()]).get(path, headers={"x-request-id": "mine-1"})
     said = answer.json()
     assert (answer.status_code, said["status"], said["request_id"]) == (status, "error", "mine-1")
     assert answer.headers["x-request-id"] == "mine-1"
@@ -80,12 +80,12 @@ def test_when_a_request_fails_then_the_answer_has_the_one_shape_and_the_name_of_
 
 
 def test_when_a_method_does_not_exist_then_405_says_which_do(tmp_path):
-    answer = made.client_of(made.state_of(tmp_path), [router()]).post("/book")
+    answer = calls.client_of(calls.state_of(tmp_path), [router()]).post("/book")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
 
 
 def test_when_nothing_is_released_then_503_says_no_data_and_the_next_step(tmp_path):
-    client = made.client_of(made.state_of(tmp_path, made.Shelf(None)), [router()])
+    client = calls.client_of(calls.state_of(tmp_path, calls.Shelf(None)), [router()])
     answer = client.get("/book")
     assert (answer.status_code, answer.json()["status"]) == (503, "no_data")
     assert "jobs.pipeline" in answer.json()["reason"]
@@ -94,7 +94,7 @@ def test_when_nothing_is_released_then_503_says_no_data_and_the_next_step(tmp_pa
 
 
 def test_when_a_request_id_could_forge_a_line_of_a_log_then_a_new_one_is_given(tmp_path):
-    client = made.client_of(made.state_of(tmp_path))
+    client = calls.client_of(calls.state_of(tmp_path))
     for given in ("a\r\nb", "x" * 65, "ä", ""):
         answer = client.get("/health", headers={"x-request-id": given.encode()})
         assert len(answer.headers["x-request-id"]) == 32
