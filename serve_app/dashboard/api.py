@@ -48,5 +48,3 @@ def _found(path: str) -> tuple[Route[Any], list[tuple[str, str]]]:
         if brace and path.startswith(head):
             return route, [(name.partition(":")[0].rstrip("}"), unquote(path[len(head) :]))]
     raise KeyError(path)
-
-

@@ -76,6 +76,20 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A sentence, and where more can be seen."""
+
+    text: str
+    links: Sequence[Cell] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    kind: ClassVar[str] = "findings"
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True)
 class Field:
     """One input of a form. kind: text, number, select, checkbox, file or hidden."""
 
@@ -116,7 +130,7 @@ class Pager:
     after: str = ""
 
 
-Block = Tiles | Chart | Table | Note | Text | Form | Pager
+Block = Tiles | Chart | Table | Findings | Note | Text | Form | Pager
 
 
 @dataclass(frozen=True)

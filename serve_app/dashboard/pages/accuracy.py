@@ -61,7 +61,7 @@ def _gate(board: Mapping[str, Any]) -> Sequence[Block]:
     gate, served = board["gate"], board["served"]
     if gate["passed"]:
         return [Note(f"{served} is served: it beats the seasonal naive and the mean beyond chance.", "good")]
-    return [Note(f"{served} is served. {'; '.join(gate['reasons'])}.", "warn")]
+    return [Note(f"{served} is served, because {'; '.join(gate['reasons'])}.", "warn")]
 
 
 def _targets(targets: Sequence[Mapping[str, Any]]) -> Block:

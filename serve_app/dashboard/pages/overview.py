@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from serve_app.dashboard.blocks import Block, Cell, Chart, Note, Section, Table, Text, Tile, Tiles, Tone
+from serve_app.dashboard.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Finding,
+    Findings,
+    Note,
+    Section,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+    Tone,
+)
 from serve_app.dashboard.charts import band, line, over_time
 from serve_app.dashboard.frame import Api, Page, Query
 from serve_app.dashboard.parts import link, no_data, style_link, style_table, unit_of
 from serve_app.dashboard.shown import moment, number, percent, quantity
 
 SHOWN = 10
+NAMED = 3  # styles a finding links to
 RISK_TONES: dict[str, Tone] = {"LOW": "good", "MEDIUM": "warn", "HIGH": "bad"}
 
 
@@ -30,7 +45,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         Section("Since the release before", _changes(api, int(answer["release"]), unit)),
         Section("Largest forecasts", [
             style_table("largest", api.get("/api/styles", limit=SHOWN)["styles"], unit, "No style has a forecast."),
-            Text(["All styles are on the page Styles."]),
+            Findings([Finding("", [Cell("All styles", href="/styles")])]),
         ]),
     ]  # fmt: skip
 
@@ -44,7 +59,7 @@ def _tiles(answer: Mapping[str, Any], checked: Mapping[str, Any], unit: str) -> 
         Tile(f"Forecast, next {answer['forecast_horizon']}", quantity(summary["total_forecasted_qty"], unit),
              f"{summary['total_styles']:,} styles, {summary['trend'] or 'trend not known'}"),
         Tile("Error (WAPE) per style and period", percent(served["wape"]), against,
-             "good" if served["beats_baseline"] else "bad"),
+             "good" if served["beats_baseline"] else "warn"),
         Tile("Mean confidence in a style's total", percent(summary["average_confidence"], digits=0),
              "100 minus the error of its horizon total"),
         Tile("Risk", str(risk).lower(), f"data quality {checked['data_quality'] or 'not measured'}",
@@ -54,34 +69,35 @@ def _tiles(answer: Mapping[str, Any], checked: Mapping[str, Any], unit: str) -> 
 
 
 def _weeks(weeks: Sequence[Mapping[str, Any]], unit: str) -> Block:
-    if not weeks:
+    """Whole weeks only: the last one may end with the horizon, and its part of a week would look like a fall."""
+    whole = [week for week in weeks if _days(week) == 7]
+    if not whole:
         return Note("This release reaches less than a week ahead: raise default_forecast_horizon and train again.")
-    x = [week["week_start"] for week in weeks]
-    measured = [week for week in weeks if week["min_forecast"] is not None]
+    measured = [week for week in whole if week["min_forecast"] is not None]
     bounds = band(
         [week["week_start"] for week in measured], [week["min_forecast"] for week in measured],
         [week["max_forecast"] for week in measured], "interval of the week's total",
     ) if measured else []  # fmt: skip
+    x = [week["week_start"] for week in whole]
     figure = over_time(
-        [*bounds, line(x, [week["forecast"] for week in weeks], "forecast", mode="lines+markers")],
-        f"all styles a week ({unit})", xaxis={"title": {"text": "week beginning"}},
+        [*bounds, line(x, [week["forecast"] for week in whole], "forecast", mode="lines+markers")],
+        f"{unit} a week, all styles", xaxis={"title": {"text": "week beginning"}},
     )  # fmt: skip
-    first, last = weeks[0], weeks[-1]
+    first, last = whole[0], whole[-1]
     said = f"All styles together: {quantity(first['forecast'], unit)} in the week of {first['week_start']}, "
     return Chart("weeks", figure, said + f"{quantity(last['forecast'], unit)} in the week of {last['week_start']}.")
+
+
+def _days(week: Mapping[str, Any]) -> int:
+    return (date.fromisoformat(week["week_end"]) - date.fromisoformat(week["week_start"])).days + 1
 
 
 def _insights(found: Sequence[Mapping[str, Any]]) -> Sequence[Block]:
     if not found:
         return [Note("Nothing stands out in this release.")]
-    rows = [
-        [
-            Cell(one["text"]),
-            Cell(", ".join(one["styles"][:3]), href=style_link(one["styles"][0]) if one["styles"] else ""),
-        ]
-        for one in found
-    ]
-    return [Table("insights", (("finding", False), ("styles", False)), rows, "Findings", "")]  # fmt: skip
+    return [Findings([
+        Finding(one["text"], [Cell(style, href=style_link(style)) for style in one["styles"][:NAMED]]) for one in found
+    ])]  # fmt: skip
 
 
 def _risky(api: Api, unit: str) -> Sequence[Block]:
@@ -107,13 +123,17 @@ def _changes(api: Api, release: int, unit: str) -> Sequence[Block]:
          number(row["growth_rate"], percent(row["growth_rate"], signed=True, digits=0))]
         for row in answer["styles"]
     ]  # fmt: skip
-    columns = (("style", False), (f"release {other}, 30 days ({unit})", True),
-               (f"release {release}, 30 days ({unit})", True), (f"change ({unit})", True), ("change", True))  # fmt: skip
+    columns = (
+        ("style", False), (f"release {other}, 30 days ({unit})", True), (f"release {release}, 30 days ({unit})", True),
+        (f"change ({unit})", True), ("change", True),
+    )  # fmt: skip
     new, gone = len(answer["styles_new"]), len(answer["styles_gone"])
     return [
         Text([f"Against release {other}: {new:,} styles are new, {gone:,} are gone. The largest changes:"]),
         Table("changes", columns, rows, "Largest changes", "No style is in both releases."),
-        Text([f"All of it: compare them on the page Releases ({link('/releases')})."]),
+        Findings(
+            [Finding("All of it:", [Cell("compare both", href=link("/releases", release=release, against=other))])]
+        ),
     ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serve_app.dashboard.blocks import Block, Cell, Field, Form, Note, Section, Table, Text
+from serve_app.dashboard.blocks import Block, Cell, Field, Finding, Findings, Form, Section, Table, Text
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import choice, link, no_data, style_link
+from serve_app.dashboard.parts import choice, no_data, style_link
 from serve_app.dashboard.shown import moment, number, percent, quantity
 
 SHOWN = 50
@@ -88,7 +88,7 @@ def _desk(answer: Mapping[str, Any]) -> Sequence[Block]:
     champion = answer["champion"]
     others = [row for row in answer["releases"] if row["release"] != champion and "damaged" not in row]
     if not others:
-        return [Note(f"There is one release. Train again to make another: {link('/jobs')}.")]
+        return [Findings([Finding("There is one release.", [Cell("Train again to make another", href="/jobs")])])]
     reason = Field("reason", "Reason", attributes={"maxlength": "200"}, hint="Kept in the history.")
     options = [(str(row["release"]), f"{row['release']}, made {moment(row['generated_at'])}") for row in others]
     once = [(str(row["release"]), f"{row['release']}, made {moment(row['generated_at'])}")

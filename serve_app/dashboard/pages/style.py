@@ -66,7 +66,7 @@ def _chart(answer: Mapping[str, Any], unit: str) -> Chart:
             traces.append(line(ahead["dates"], member["mean"], member["model"], color, line={"width": 1},
                                visible="legendonly"))  # fmt: skip
     said = f"Sold until {answer['last_day']} and the forecast after it; members can be switched on in the legend."
-    return Chart("style", over_time(traces, f"quantity a period ({unit})"), said)
+    return Chart("style", over_time(traces, f"{unit} a period"), said)
 
 
 def _chooser(style: str, model: str) -> Form:

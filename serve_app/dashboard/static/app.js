@@ -36,9 +36,9 @@
     const layout = Object.assign({
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: color("--ink"), family: "system-ui, sans-serif", size: 12 },
-      margin: { l: 48, r: 8, t: 12, b: 36 }, hovermode: "x unified",
+      margin: { l: 48, r: 8, t: 36, b: 36 }, hovermode: "x unified",
       hoverlabel: { bgcolor: color("--sheet"), font: { color: color("--ink") } },
-      legend: { orientation: "h", y: -0.16, x: 0 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     }, given, {
       xaxis: { ...axis, ...(given.xaxis || {}) }, yaxis: { ...axis, ...(given.yaxis || {}) }, width: place.clientWidth,
     });
@@ -228,6 +228,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     prepare(document);
+    const here = document.querySelector("nav a[aria-current]");
+    if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
     for (const section of document.querySelectorAll("section[data-live]")) {
       setInterval(() => { if (!document.hidden) renew(section); }, 1000 * Number(section.dataset.live));
     }
