@@ -127,6 +127,7 @@ def _changes(api: Api, release: int, unit: str) -> Sequence[Block]:
         ("style", False), (f"release {other}, 30 days ({unit})", True), (f"release {release}, 30 days ({unit})", True),
         (f"change ({unit})", True), ("change", True),
     )  # fmt: skip
+    both = link("/releases", release=release, against=other)
     new, gone = len(answer["styles_new"]), len(answer["styles_gone"])
     return [
         Text([f"Against release {other}: {new:,} styles are new, {gone:,} are gone. The largest changes:"]),
