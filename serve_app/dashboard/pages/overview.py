@@ -132,9 +132,7 @@ def _changes(api: Api, release: int, unit: str) -> Sequence[Block]:
     return [
         Text([f"Against release {other}: {new:,} styles are new, {gone:,} are gone. The largest changes:"]),
         Table("changes", columns, rows, "Largest changes", "No style is in both releases."),
-        Findings(
-            [Finding("All of it:", [Cell("compare both", href=link("/releases", release=release, against=other))])]
-        ),
+        Findings([Finding("All of it:", [Cell("compare both", href=both)])]),
     ]
 
 
