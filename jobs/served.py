@@ -17,8 +17,8 @@ from demand.panel import Panel
 from evaluation.matured import CHAMPION, Served
 from evaluation.monitoring import Promise
 from evaluation.terms import Promotion, terms
-from jobs.tasks import read_forecasts
 from models.base import Forecast
+from models.forecast_files import read_forecasts
 from models.registry import Registry
 from models.release import Release
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.registry import Registry
 from serve_app.computing import Computing, plainly, told
 from serve_app.following import Following
 from serve_app.problems import NoData
-from serve_app.settings import ServeSettings
+from serve_app.state import Config
 from serve_app.uploads import Uploads
 
 
@@ -20,9 +19,9 @@ class Compute:
     Makes its models ready before a new champion takes the place of the old one. `close` stops its thread.
     """
 
-    def __init__(self, storage_root: Path, registry: str, settings: ServeSettings) -> None:
-        found = Registry(storage_root / registry)
-        uploads = Uploads(storage_root, settings)
+    def __init__(self, config: Config) -> None:
+        found = config.open_registry()
+        uploads = Uploads(Path(config.storage_root), config.serve, config.plain)
 
         def open_head() -> Computing:
             computing = Computing(found.open("champion"), uploads.panel)
@@ -30,7 +29,7 @@ class Compute:
             return computing
 
         self.following: Following[Computing] = Following(
-            lambda: found.alias("champion"), open_head, every_s=settings.follow_seconds
+            lambda: found.alias("champion"), open_head, every_s=config.serve.follow_seconds
         )
         self.following.start()
 

@@ -120,7 +120,7 @@ def retrain_router(
     async def training_jobs(
         limit: int = Query(20, ge=1, le=MAX_LIMIT), offset: int = Query(0, ge=0, le=1_000_000)
     ) -> Response:
-        return _json(await asyncio.to_thread(_listed, desk, limit, offset))
+        return _json(await asyncio.to_thread(listed, desk, limit, offset))
 
     return router
 
@@ -223,7 +223,8 @@ def _url(job: Job) -> str:
     return f"/api/retrain-ml/{job.job_id}"
 
 
-def _listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
+def listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
+    """`GET /api/jobs`: a part of all jobs, newest first."""
     jobs = [state_of_job(job, desk) for job in desk.ledger.newest(limit, offset)]
     return {"status": "ok", "total": len(desk.ledger.ids()), "limit": limit, "offset": offset, "jobs": jobs}
 

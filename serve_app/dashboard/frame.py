@@ -56,8 +56,9 @@ def pages() -> tuple[Page, ...]:
     return tuple(sorted(found, key=lambda page: (page.order, page.path)))
 
 
-def render(page: Page, api: Api, query: Query, part: str = "") -> str:
-    """The page as HTML; with `part` the named section alone, for a live page."""
+def render(page: Page, api: Api, query: Query, part: str = "", csrf: str = "") -> str:
+    """The page as HTML; with `part` the named section alone, for a live page. csrf: what its forms prove they are ours
+    with."""
     sections = list(page.build(api, query))
     if part:
         sections = [section for section in sections if section.name == part]
@@ -65,14 +66,14 @@ def render(page: Page, api: Api, query: Query, part: str = "") -> str:
             raise Refused(404, "unknown part of the page", "See the page without ?part", "part")
         return _environment().get_template("section.html.j2").render(section=sections[0])
     shown = page.heading(query) if page.heading else page.title
-    return frame(page.path, shown, page.lead, sections)
+    return frame(page.path, shown, page.lead, sections, csrf)
 
 
-def frame(path: str, title: str, lead: str, sections: Sequence[Section]) -> str:
+def frame(path: str, title: str, lead: str, sections: Sequence[Section], csrf: str = "") -> str:
     """A whole document around sections."""
     navigation = [page for page in pages() if page.order]
     template = _environment().get_template("page.html.j2")
-    return template.render(path=path, title=title, lead=lead, sections=sections, navigation=navigation)
+    return template.render(path=path, title=title, lead=lead, sections=sections, navigation=navigation, csrf=csrf)
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from serve_app.auth import role
+from serve_app.auth import csrf_token, role
 from serve_app.dashboard.blocks import Note, Section
 from serve_app.dashboard.frame import HERE, Api, Page, frame, pages, render
 from serve_app.problems import Refused
@@ -45,7 +45,7 @@ def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], 
         query = dict(request.query_params)
         status = 200
         try:
-            html = render(page, api_of(request), query, query.pop("part", ""))
+            html = render(page, api_of(request), query, query.pop("part", ""), csrf_token(request))
         except Refused as refused:
             # A page tells people what a program would be told, in the same words.
             status = refused.status_code

@@ -142,6 +142,13 @@ class ChangesParameters(_Paged):
     against: Annotated[Count, Field(description="The release it is compared with")]
 
 
+class JobsParameters(Parameters):
+    """`GET /api/jobs`."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="At most this many jobs"), BeforeValidator(_whole)] = 20
+    offset: Annotated[Offset, Field(description="Jobs to leave out first, the newest ones")] = 0
+
+
 class ReleasesParameters(_Paged):
     """`GET /api/releases`."""
 

@@ -317,7 +317,7 @@ class TestRegistryOnAFolder(RegistryContract):
         return Registry(registry.root)
 
     def stored(self, registry, number, name) -> bytes:
-        return (registry.root / "releases" / f"{number:06d}" / name).read_bytes()
+        return bytes((registry.root / "releases" / f"{number:06d}" / name).read_bytes())
 
     def put(self, registry, number, name, data) -> None:
         path = registry.root / "releases" / f"{number:06d}" / name
@@ -402,7 +402,7 @@ class OnAnObjectStore(RegistryContract):
         return Registry(ObjectStore(registry.store.bucket, tmp_path / "another machine"))
 
     def stored(self, registry, number, name) -> bytes:
-        return registry.store.bucket.get(self.key(registry, number, name)).data
+        return bytes(registry.store.bucket.get(self.key(registry, number, name)).data)
 
     def put(self, registry, number, name, data) -> None:
         bucket, key = registry.store.bucket, self.key(registry, number, name)

@@ -35,7 +35,8 @@ class Desk:
 
     @property
     def panel(self) -> Panel:
-        return self.fleet.panel
+        panel: Panel = self.fleet.panel
+        return panel
 
     def brings(self, days, make=None, without=()):
         """`days` more days for every style: `make(i)` for the i-th, its mean as a rule."""

@@ -91,7 +91,9 @@ def check_whole(registry: Registry, where: str) -> tuple[tuple[int, ...], int]:
     assert registry.open("champion").json("card.json")["text"] == "again", where
     assert registry.alias("previous") == champion, where
     assert [pointer["release"] for pointer in registry.promotions()] == [*served, again], where
-    assert registry.view()["arima"]["release"] == again, where
+    view = registry.view()
+    assert view is not None
+    assert view["arima"]["release"] == again, where
     return seen
 
 

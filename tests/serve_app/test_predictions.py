@@ -20,6 +20,7 @@ from serve_app.problems import Refused
 from serve_app.schemas.predictions import MOST_ROWS, PredictionAnswer, request_schema
 from serve_app.schemas.uploads import UploadParameters
 from serve_app.settings import ServeSettings
+from serve_app.state import Config
 from serve_app.uploads import Uploads
 from tests.evaluation.released import fleet_panel, release_of
 from tests.serve_app import calls
@@ -365,7 +366,7 @@ def test_when_the_schema_is_shown_then_it_stands_alone():
 
 
 def test_when_a_new_champion_comes_then_it_computes_and_without_one_there_is_no_data(tmp_path):
-    nothing = Compute(tmp_path / "empty", "registry", ServeSettings())
+    nothing = Compute(Config(ServeSettings(), str(tmp_path / "empty"), "registry"))
     try:
         said = nothing.predict({"style": "S000"})["refused"]
         assert (said["status_code"], said["status"], said["headers"]) == (503, "no_data", {"Retry-After": "5"})
@@ -373,7 +374,7 @@ def test_when_a_new_champion_comes_then_it_computes_and_without_one_there_is_no_
         nothing.close()
     panel = fleet_panel(4, 90)
     release_of(tmp_path, panel, ())
-    compute = Compute(tmp_path, "registry", ServeSettings())
+    compute = Compute(Config(ServeSettings(), str(tmp_path), "registry"))
     try:
         assert json.loads(compute.predict({"style": "S000"})["body"])["release"] == 1
         said = compute.predict({"style": "nobody"})["refused"]

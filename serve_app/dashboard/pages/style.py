@@ -115,8 +115,9 @@ def _what_if(style: str, answer: Mapping[str, Any]) -> Sequence[Block]:
     number_field = {"min": "0", "step": "any"}
     fields = (
         Field("style", "", "hidden", style),
-        Field("horizon", "Days ahead", "select", horizons[-1], [(days, days) for days in horizons],),
-        Field("planned_price", "Planned price", "number", "", attributes=number_field,
+        Field("horizon", "Days ahead", "select", horizons[-1], [(days, days) for days in horizons],
+              {"data-number": "true"}),
+        Field("planned.price", "Planned price", "number", "", attributes=number_field,
               hint="Acts where the models were trained with a price known ahead."),
     )  # fmt: skip
     return [

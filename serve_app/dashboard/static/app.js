@@ -91,14 +91,18 @@
       if (!input.name || input.type === "file") continue;
       if (input.type === "checkbox") { if (input.checked) values[input.name] = true; continue; }
       if (input.value === "") continue;
-      values[input.name] = input.type === "number" || input.dataset.number === "true" ? Number(input.value) : input.value;
+      const value = input.type === "number" || input.dataset.number === "true" ? Number(input.value) : input.value;
+      const [outer, inner] = input.name.split(".");  // "planned.price" is {planned: {price: ..}}
+      if (inner) (values[outer] ??= {})[inner] = value;
+      else values[outer] = value;
     }
     return values;
   }
 
   async function sent(form) {
     const file = form.querySelector("input[type=file]");
-    const headers = { Accept: "application/json" };
+    const token = document.querySelector("meta[name=csrf]").content;
+    const headers = { Accept: "application/json", "X-CSRF-Token": token };
     let body;
     if (file) {
       body = new FormData(form);
