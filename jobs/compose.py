@@ -258,6 +258,8 @@ def unknown_key(found: str, known: Sequence[str]) -> SettingsError:
     """Names the nearest known key: one that ends alike, else one that is spelt alike."""
     if found in _OF_ONE_JOB:
         hint = f"It is one of jobs.{_OF_ONE_JOB[found]}"
+        if found == "promoted_model":
+            hint += "; which models run is said by only=[MODEL]"
         return SettingsError("unknown key in this job's settings", found=_SAID.get(found, found), hint=hint)
     sections = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
     places = {path.rpartition(".")[2]: path for path in sorted([*known, *sections], key=lambda path: -path.count("."))}

@@ -39,6 +39,11 @@ class Published(NamedTuple):
     decision: Decision
     activated: Activated | None
 
+    def as_json(self) -> dict[str, Any]:
+        """For the run's summary."""
+        ailment = self.activated.ailment if self.activated else ""
+        return {"promoted": self.promoted, "reasons": list(self.decision.reasons), "ailment": ailment}
+
 
 def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Published:
     """Makes the release and, when the gate lets it pass, points `champion` at it.

@@ -86,7 +86,8 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
-    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
+    told = summary(fleet, race, verdict, styles, failed, number)
+    fleet.run.write_json("summary.json", {**told, "promotion": published.as_json()})
     release = registry_of(fleet.settings).place(f"releases/{number:06d}")
     paths: list[tuple[str, Path | str]] = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
     if settings.plot or fleet.settings.export.earlier_names:

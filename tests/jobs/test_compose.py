@@ -305,6 +305,18 @@ def test_when_a_file_is_edited_then_a_new_process_sees_it(own):
     assert seen == [6, 3]
 
 
+def test_when_one_model_is_named_then_it_is_promoted_and_other_jobs_say_how_they_are_told() -> None:
+    assert compose.load("promote", ["model=xgboost"]).promoted_model == "xgboost"
+    with pytest.raises(SettingsError) as caught:
+        compose.load("train", ["model=xgboost"])
+    assert caught.value.facts["found"] == "model"
+    assert caught.value.hint == "It is one of jobs.promote; which models run is said by only=[MODEL]"
+    assert compose.load("promote", ["release=previous"]).release == "previous"
+    for wrong in ("release=0", "release=-1", "release=newest", "release=1.5", "release=true"):
+        with pytest.raises(SettingsError, match="the number of a release, or champion, challenger, previous"):
+            compose.load("promote", [wrong])
+
+
 def test_when_storage_is_a_folder_then_it_is_the_root() -> None:
     assert compose.load("config", ["storage=some/place"]).storage.root == "some/place"
     assert compose.load("config", ["storage=default"]).storage.root == "storage"

@@ -10,6 +10,8 @@ from models.forecast_files import read_forecasts
 from tests.acceptance.made import strict_json, written
 from tests.jobs.desk import LIGHT, Desk, sales
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):

@@ -122,6 +122,9 @@ def test_when_a_style_of_the_data_was_rescaled_then_the_run_ends_well_and_its_re
     assert (desk.registry.alias("champion"), desk.registry.newest()) == (1, 3)
     entry = desk.history()[-1]
     assert entry["release"] == 3
+    promotion = json.loads((desk.root / "runs" / "poisoned" / "summary.json").read_text())["promotion"]
+    assert promotion["promoted"] is False
+    assert "other demand" in promotion["reasons"][0]
     assert entry["promotion"].startswith("held back: the same days hold other demand")
 
 
