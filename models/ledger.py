@@ -78,10 +78,8 @@ class Ledger:
                     raise KeyReused("this idempotency key came with another request", job=known["job_id"])
                 with suppress(VersionNotFound):  # so old that it is no longer kept
                     return self._settled(self._read(known["job_id"])), False
-            job = self._unfinished()
-            new = job is None
-            if job is None:
-                job = self._create(ask)
+            there = self._unfinished()
+            job, new = there or self._create(ask), there is None
             if key is not None:
                 write_whole(named, lambda path: write_json(path, {"request": digest, "job_id": job.job_id}))
         if new:
@@ -89,7 +87,7 @@ class Ledger:
         return job, new
 
     def unfinished(self) -> Job | None:
-        """The job that is queued or runs, None when there is none."""
+        """The job that is queued or runs, if any."""
         with self._locked():
             return self._unfinished()
 
@@ -161,7 +159,7 @@ class Ledger:
     def log_path(self, job_id: str) -> Path:
         return self.root / f"{job_id}.log"
 
-    # ---- with the lock held ---------------------------------------------------------------------------------------
+    # ---- with the lock held
 
     def _unfinished(self) -> Job | None:
         # A job is created only while none is unfinished: it can only be the newest.
