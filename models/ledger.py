@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 KEPT = 1000  # records; older ones go with their logs
 START_S = 300.0  # a job that no process took up for so long will not begin any more
 LEASE_S = 10.0  # how long the lease is waited for: a reader may look at it for a moment
-LOOKED_AT = 5  # newest releases that served: older ones are not of a job that died just now
+SCHEDULE = "schedule.json"  # what the scheduler last saw
+LOOKED_AT = 5  # newest releases that served
 ENDED = "the process ended before it finished"
 
 
@@ -159,9 +160,7 @@ class Ledger:
     def log_path(self, job_id: str) -> Path:
         return self.root / f"{job_id}.log"
 
-    # ---- with the lock held
-
-    def _unfinished(self) -> Job | None:
+    def _unfinished(self) -> Job | None:  # this and what follows: with the lock held
         # A job is created only while none is unfinished: it can only be the newest.
         for job in self._readable(self.ids()[:1]):
             return None if self._settled(job).finished else job
@@ -253,9 +252,9 @@ class Ledger:
                     path.unlink()
 
     def _path(self, job_id: str) -> Path:
-        if not JOB_ID.fullmatch(job_id):
-            raise VersionNotFound("no such job", job=job_id)
-        return self.root / f"{job_id}.json"
+        if JOB_ID.fullmatch(job_id):
+            return self.root / f"{job_id}.json"
+        raise VersionNotFound("no such job", job=job_id)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
