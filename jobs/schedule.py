@@ -17,13 +17,13 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from demand.errors import DemandError, SettingsError
-from jobs.due import ScheduleSettings, firings
+from jobs.due import ScheduleSettings
 from jobs.entry import FAILED, OK, WIDTH, run
 from jobs.retrain import ledger_of, masked_arguments, shared_arguments
 from jobs.rounds import Looked, Rounds
 from jobs.settings import Settings
 from jobs.show import show
-from jobs.ticks import Tick
+from jobs.ticks import Tick, moments
 from models.detached import start_job
 from models.job import Job, now_utc, stamp
 
@@ -128,19 +128,6 @@ class Moments(BaseTrigger):  # type: ignore[misc]
             if found is not None:
                 return found[0]  # in UTC: a local time of a repeated hour equals nothing, by Python's rules
         return None
-
-
-def moments(schedule: ScheduleSettings, after: datetime, last: datetime) -> list[tuple[datetime, str, tuple[str, ...]]]:
-    """(moment in UTC, cadence, models) of all firings with after < moment <= last, ascending."""
-    first, final = (moment.astimezone(schedule.zone).date() for moment in (after, last))
-    found = [
-        (moment, str(cadence), models)
-        for cadence, models in schedule.cadences.items()
-        if models
-        for moment in firings(schedule, cadence, first - timedelta(days=1), final + timedelta(days=1))
-        if after < moment <= last
-    ]
-    return sorted(found, key=lambda one: (one[0], list(schedule.cadences).index(one[1])))  # type: ignore[arg-type]
 
 
 def upcoming(schedule: ScheduleSettings, now: datetime, until: date | None) -> list[str]:

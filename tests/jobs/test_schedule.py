@@ -13,7 +13,8 @@ from jobs import compose, schedule
 from jobs.due import ScheduleSettings
 from jobs.entry import OK, REFUSED, exit_code
 from jobs.rounds import Rounds
-from jobs.schedule import Moments, body, moments, once, serve, upcoming
+from jobs.schedule import Moments, body, once, serve, upcoming
+from jobs.ticks import moments
 from models.ledger import Ledger
 
 NOW = datetime(2025, 9, 12, 12, tzinfo=UTC)  # a Friday

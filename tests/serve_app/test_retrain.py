@@ -16,7 +16,7 @@ from models.job import Ask
 from models.registry import Registry
 from serve_app.app import make_app
 from serve_app.retrain import Retraining, retrain_router
-from serve_app.schemas.jobs import Accepted, JobList, JobState
+from serve_app.schemas.jobs import Accepted, JobList, JobState, Schedule
 from serve_app.settings import ServeSettings
 from serve_app.state import Config
 from serve_app.tokens import LOCAL
@@ -119,6 +119,9 @@ def test_when_a_model_is_disabled_then_it_is_said_and_all_leaves_it_out(tmp_path
     assert "lstm" not in desk.models
     assert desk.refused["lstm"] == "it is disabled: models.lstm.enabled=false"
     assert desk.runs == tmp_path / "trained"
+    assert "arima" in desk.everything
+    few = Config(ServeSettings(), str(tmp_path), "registry", plain={"only": ["arima"]})
+    assert Retraining.of(few, registry).everything == ("arima",)
     off = Config(ServeSettings(), str(tmp_path), "registry", plain={"enable_ml": False})
     without = Retraining.of(off, registry)
     assert without.models == ()
@@ -215,6 +218,20 @@ def test_when_jobs_are_listed_then_the_newest_comes_first_in_pages(desk):
     assert page.jobs[0].errors == ["no data"]
     for query in ("limit=0", "limit=101", "offset=-1", "limit=x"):
         assert desk.client.get(f"/api/jobs?{query}").status_code == 400
+
+
+def test_when_a_scheduler_has_looked_then_the_schedule_is_answered_and_before_that_the_next_step(desk):
+    before = desk.client.get("/api/schedule")
+    assert (before.status_code, before.json()["status"]) == (200, "no_data")
+    assert "jobs.schedule" in before.json()["reason"]
+    row = {"name": "daily-20250908T0200Z", "trigger": "daily", "moment": "2025-09-08T02:00:00Z", "models": ["xgboost"],
+           "status": "done", "why": "", "jobs": []}  # fmt: skip
+    value = {"looked_at": "2025-09-08T02:00:01Z", "timezone": "UTC", "auto_retrain": True, "counts": {"done": 1},
+             "missed": 0, "newest": [row], "next": []}  # fmt: skip
+    desk.ledger.root.mkdir()
+    write_json(desk.ledger.root / "schedule.json", value)
+    said = Schedule.model_validate_json(desk.client.get("/api/schedule").text, extra="forbid")
+    assert said.newest[0].status == "done"
 
 
 def test_when_a_job_runs_then_its_batches_are_counted(desk):
