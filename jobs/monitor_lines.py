@@ -27,7 +27,7 @@ def _said(report: Mapping[str, Any]) -> Iterator[str]:
     else:
         window = report["window"]
         yield f"Window    {window['days']} days, {window['first']} .. {window['last']}"
-        yield f"          {'':<20}{'WAPE':>7}{'backtest':>10}{'naive':>7}{'bias %':>8}{'in band':>8}{'cells':>10}"
+        yield f"          {'':<21}{'WAPE':>7}{'backtest':>10}{'naive':>7}{'bias %':>8}{'in band':>8}{'cells':>9}"
         ranked = sorted(
             (one for one in report["models"] if one["model"] != CHAMPION and one["wape"] is not None),
             key=lambda one: one["wape"],
@@ -35,9 +35,9 @@ def _said(report: Mapping[str, Any]) -> Iterator[str]:
         served = [one for one in report["models"] if one["model"] == CHAMPION]
         for one in (*served, *ranked[:_SHOWN_MODELS]):
             name = "served" if one["model"] == CHAMPION else one["model"]
-            yield (f"          {name:<20}{_of(one['wape']):>7}{_of(one['backtest_wape']):>10}"
+            yield (f"          {name:<21}{_of(one['wape']):>7}{_of(one['backtest_wape']):>10}"
                    f"{_of(one['naive_wape']):>7}{_percent(one['bias_rel']):>8}{_of(one['coverage']):>8}"
-                   f"{one['n']:>10,}")  # fmt: skip
+                   f"{one['n']:>9,}")  # fmt: skip
     if report["trial"] is not None:
         yield f"Trial     {report['trial']['words']}"
     for note in report["notes"][:1]:

@@ -153,6 +153,14 @@ class ReleasesParameters(_Paged):
     """`GET /api/releases`."""
 
 
+class MonitoringParameters(_Paged):
+    """`GET /api/monitoring`; limit and offset are of its styles."""
+
+
+class MonitoringHistoryParameters(_Paged):
+    """`GET /api/monitoring/history`."""
+
+
 def read(kind: type[P], pairs: Iterable[tuple[str, str]]) -> P:
     """The parameters of a request, from (name, value) pairs as they came.
 
