@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -49,8 +48,7 @@ def body(settings: Settings, told: Sequence[str] | None = None) -> int:
     arguments = tuple(text for text in (sys.argv[1:] if told is None else told) if not text.startswith("serve."))
     config = Config(serve, str(root), settings.storage.model_registry, arguments, as_plain(settings))
     asked = Asked()
-    with tempfile.TemporaryDirectory(prefix="loomcast-serve-") as scratch, _signals(asked):
-        os.environ["LOOMCAST_PYTHON"] = sys.executable
+    with tempfile.TemporaryDirectory(prefix="loom-") as scratch, _signals(asked):
         deployment.state_environment(serve, Path(scratch))
         shared = Path(scratch) / "counts"
         shared.mkdir()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from demand.errors import ClusterError
 from serve_app.app import make_app
 from serve_app.retrain import retrain_router
 from serve_app.settings import ServeSettings
@@ -37,6 +39,7 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
     if settings.ingress == "haproxy":
         files = {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(LOOPBACK_HAPROXY),
+            "LOOMCAST_PYTHON": sys.executable,  # of which that script asks where the program is
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(scratch / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(scratch / "admin.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
@@ -86,7 +89,7 @@ def _on_this_node_alone() -> None:
 
 def build(state: State) -> FastAPI:
     """The application with every route of the product."""
-    return make_app(state, [retrain_router(state)])
+    return make_app(state, [retrain_router(state)], named=False)  # Ray itself sends the name of a request
 
 
 def application(config: Config, log_level: str, shared: Path) -> Any:
@@ -108,16 +111,27 @@ def application(config: Config, log_level: str, shared: Path) -> Any:
 
 
 def start(config: Config, log_level: str, shared: Path) -> None:
-    """Starts the ingress and the replicas on the connected cluster; returns when they answer."""
+    """Starts the ingress and the replicas on the connected cluster; returns when they answer.
+
+    Raises ClusterError when they do not.
+    """
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.config import HTTPOptions
 
     http = HTTPOptions(
         host=config.serve.host, port=config.serve.port, request_timeout_s=REQUEST_S, keep_alive_timeout_s=KEEP_ALIVE_S
     )
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options=http)
-    serve.run(application(config, log_level, shared), name=NAME, route_prefix="/", blocking=False)
+    try:
+        serve.start(http_options=http)
+        serve.run(application(config, log_level, shared), name=NAME, route_prefix="/", blocking=False)
+    except (RayError, RuntimeError) as error:
+        cause = (str(error).strip() or repr(error)).splitlines()[-1]
+        raise ClusterError(
+            "the service does not start on Ray", ingress=config.serve.ingress, cause=cause,
+            hint="See the folder logs of Ray's session, in /tmp/ray/session_latest",
+        ) from error  # fmt: skip
 
 
 def stop() -> None:
