@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -52,8 +51,7 @@ def body(settings: Settings, told: Sequence[str] | None = None) -> int:
         as_plain(settings), settings.storage.cache or "",
     )  # fmt: skip
     asked = Asked()
-    with tempfile.TemporaryDirectory(prefix="loomcast-serve-") as scratch, _signals(asked):
-        os.environ["LOOMCAST_PYTHON"] = sys.executable
+    with tempfile.TemporaryDirectory(prefix="loom-") as scratch, _signals(asked):
         deployment.state_environment(serve, Path(scratch))
         shared = Path(scratch) / "counts"
         shared.mkdir()

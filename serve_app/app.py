@@ -31,12 +31,15 @@ STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryEr
 WORDS = {400: "bad_request", 404: "unknown_path", 405: "unknown_method"}
 
 
-def make_app(state: State, routers: Sequence[APIRouter] = (), questions: Sequence[Question] | None = None) -> FastAPI:
+def make_app(
+    state: State, routers: Sequence[APIRouter] = (), questions: Sequence[Question] | None = None, named: bool = True
+) -> FastAPI:
     """The ASGI application of one process.
 
     routers: more routes, each of which must declare its role (`dependencies=[role("read")]`): one that does not is a
     TypeError here, before anything is served. They find `state` by `state_of(request)`. questions: what is answered
-    from the book or the releases alone (None = all of `serve_app.routes`).
+    from the book or the releases alone (None = all of `serve_app.routes`). named: answers carry the
+    request's name in a header.
     """
     app = FastAPI(title="loomcast", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.loomcast = state
@@ -61,7 +64,7 @@ def make_app(state: State, routers: Sequence[APIRouter] = (), questions: Sequenc
     app.add_middleware(Known, state=state, routes=[one for one in answers.routes if isinstance(one, APIRoute)])
     app.add_middleware(Door, access=state.access, roles=roles)
     app.add_middleware(Rates, settings=state.settings, on_refused=on_refused)
-    app.add_middleware(Edge, seen=_counter(state))
+    app.add_middleware(Edge, seen=_counter(state), named=named)
     return app
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from demand.errors import ClusterError
 from serve_app.compute import Compute
 from serve_app.predictions import ComputeCall
 from serve_app.problems import Refused
@@ -43,6 +45,7 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
     if settings.ingress == "haproxy":
         files = {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(LOOPBACK_HAPROXY),
+            "LOOMCAST_PYTHON": sys.executable,  # of which that script asks where the program is
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(scratch / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(scratch / "admin.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
@@ -63,7 +66,7 @@ class Endpoint:
         self._state, self._computes = State.open(config), computes
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build(self._state, through(self._computes))
+        return build(self._state, through(self._computes), named=False)
 
     def check_health(self) -> None:
         """Called by Ray; a replica that no longer follows the champion is replaced."""
@@ -151,16 +154,27 @@ def application(config: Config, log_level: str, shared: Path) -> Any:
 
 
 def start(config: Config, log_level: str, shared: Path) -> None:
-    """Starts the ingress and the replicas on the connected cluster; returns when they answer."""
+    """Starts the ingress and the replicas on the connected cluster; returns when they answer.
+
+    Raises ClusterError when they do not.
+    """
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.config import HTTPOptions
 
     http = HTTPOptions(
         host=config.serve.host, port=config.serve.port, request_timeout_s=REQUEST_S, keep_alive_timeout_s=KEEP_ALIVE_S
     )
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options=http)
-    serve.run(application(config, log_level, shared), name=NAME, route_prefix="/", blocking=False)
+    try:
+        serve.start(http_options=http)
+        serve.run(application(config, log_level, shared), name=NAME, route_prefix="/", blocking=False)
+    except (RayError, RuntimeError) as error:
+        cause = (str(error).strip() or repr(error)).splitlines()[-1]
+        raise ClusterError(
+            "the service does not start on Ray", ingress=config.serve.ingress, cause=cause,
+            hint="See the folder logs of Ray's session, in /tmp/ray/session_latest",
+        ) from error  # fmt: skip
 
 
 def stop() -> None:

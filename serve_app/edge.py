@@ -35,8 +35,8 @@ Seen = Callable[[Scope, int, float], None]
 class Edge:
     """ASGI middleware. What is raised inside becomes an answer here and is logged under the request's name."""
 
-    def __init__(self, app: ASGIApp, seen: Seen) -> None:
-        self._app, self._seen = app, seen
+    def __init__(self, app: ASGIApp, seen: Seen, named: bool = True) -> None:
+        self._app, self._seen, self._named = app, seen, named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -59,7 +59,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                if self._named:
+                    headers["X-Request-ID"] = request_id
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 said = f" 'nonce-{state['nonce']}'" if "nonce" in state else ""

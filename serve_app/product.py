@@ -20,8 +20,11 @@ from serve_app.upload_routes import uploads_router
 from serve_app.uploads import Uploads
 
 
-def build(state: State, compute_call: ComputeCall) -> FastAPI:
-    """The application with every route of the product. compute_call: whoever holds the models."""
+def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAPI:
+    """The application with every route of the product.
+
+    compute_call: whoever holds the models. named: whether an answer carries the name of its request (Ray adds its own).
+    """
     retraining = Retraining.of(state.config, state.registry)
     others: Others = {"/api/jobs": lambda pairs: _jobs(retraining, pairs)}
 
@@ -32,7 +35,7 @@ def build(state: State, compute_call: ComputeCall) -> FastAPI:
         retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),
         uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)), dashboard_router(api_of),
     ]  # fmt: skip
-    return make_app(state, routers)
+    return make_app(state, routers, named=named)
 
 
 def _jobs(retraining: Retraining, pairs: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
