@@ -72,14 +72,14 @@ class Intent:
 def what_is_due(settings: Settings, champion: Release | None, now: datetime) -> Intent:
     """Which of the chosen models train now: all of them in a first run or with force; else those whose trigger fires
     today, and those that the champion lacks or whose version is stale (older than its retrain frequency and the grace
-    days). `train` is empty when nothing is due.
+    days). `settings.due` says it in the place of the triggers. `train` is empty when nothing is due.
     """
     chosen = chosen_models(settings)
     learned = [kind for kind in chosen if kind not in BASELINES]
     if champion is None or settings.force or not learned:  # baselines learn nothing that could wait
         return Intent(chosen)
     day = now.astimezone(settings.schedule.zone).date()
-    due = models_due(settings.schedule, day)
+    due = models_due(settings.schedule, day) if settings.due is None else settings.due
     wanted, idle, notes = [], {}, []
     for kind in learned:
         refresh = kind != KIND and settings.ensemble.retrain_base_models

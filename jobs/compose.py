@@ -21,13 +21,16 @@ from jobs.settings import Settings
 from jobs.stored_run import FRESH, changed_keys, stored_settings
 
 MAX_ARGUMENT = 4_000  # characters
-_OF_ONE_JOB = {"show": "config", "due_on": "config", "release": "rollback", "reason": "rollback",
-               "name": "token", "role": "token", "days": "token", "revoke": "token"}  # fmt: skip
+_OF_ONE_JOB = {
+    "show": "config", "due_on": "config", "release": "rollback", "reason": "rollback", "due": "train", "job": "retrain",
+    "once": "schedule", "dry": "schedule", "until": "schedule",
+    "name": "token", "role": "token", "days": "token", "revoke": "token",
+}  # fmt: skip
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
     "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",
     "--force": "force=true", "--plot": "plot=true", "--test-size": "folds.test_size=N",
-    "--save-results": "nothing: results are always saved", "--schedule": "python -m jobs.config due_on=DATE",
+    "--save-results": "nothing: results are always saved", "--schedule": "python -m jobs.schedule",
 }  # fmt: skip
 
 

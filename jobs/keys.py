@@ -24,7 +24,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
     key.path.rpartition(".")[2]: key
     for key in (
         GlobalKey("enable_ml", "jobs", True, True),
-        GlobalKey("schedule.auto_retrain", "jobs", False, True),
+        GlobalKey("schedule.auto_retrain", "jobs", True, True),
         GlobalKey("parallel_training", "jobs", True, True),
         GlobalKey("max_parallel_jobs", "jobs", True, "auto"),
         GlobalKey("serve.cache_predictions", "serve_app", True, True),
@@ -70,9 +70,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
 }
 
 # Further settings that nothing reads yet, by the same rule.
-UNREAD: dict[str, Any] = {
-    "schedule.retries": 2,
-}
+UNREAD: dict[str, Any] = {}
 
 
 def value_at(tree: Any, path: str) -> Any:

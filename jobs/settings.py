@@ -56,7 +56,7 @@ DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
-                "reason", "name", "role", "days", "revoke")  # fmt: skip
+                "reason", "due", "job", "once", "dry", "until", "name", "role", "days", "revoke")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -121,6 +121,11 @@ class Settings:
     role: Literal["read", "operate", "admin"] | None = None
     days: Annotated[float, Field(gt=0, le=3660)] = 90.0
     revoke: Name | None = None
+    due: tuple[str, ...] | None = None
+    job: Name | None = None
+    once: Flag = False
+    dry: Flag = False
+    until: date | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":
@@ -142,6 +147,8 @@ class Settings:
                 "min_training_samples is above max_training_samples",
                 min_training_samples=self.min_training_samples, max_training_samples=self.max_training_samples,
             )  # fmt: skip
+        if self.due is not None:
+            refuse_unknown(self.due, CLOSED_LIST, "due")
         if self.show is not None:
             refuse_unknown([self.show], self.models, "show")
         spec_levels(self)

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve_app.app import make_app
+from serve_app.retrain import retrain_router
 from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from serve_app.telemetry import SHARED
@@ -85,7 +86,7 @@ def _on_this_node_alone() -> None:
 
 def build(state: State) -> FastAPI:
     """The application with every route of the product."""
-    return make_app(state)
+    return make_app(state, [retrain_router(state)])
 
 
 def application(config: Config, log_level: str, shared: Path) -> Any:

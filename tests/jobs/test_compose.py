@@ -22,8 +22,11 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "serve", "token")
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "retrain",
+        "schedule", "serve", "token")  # fmt: skip
 OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None},
+       "train": {"due": None}, "retrain": {"job": None},
+       "schedule": {"once": False, "dry": False, "until": None},
        "token": {"name": None, "role": None, "days": 90, "revoke": None}}  # fmt: skip
 
 
