@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from serve_app.auth import check_csrf, role
 from serve_app.problems import JSON, Refused, strict_json
-from serve_app.schemas.uploads import Deleted, UploadAnswer, UploadParameters, read_parameters
+from serve_app.schemas.uploads import UploadAnswer, UploadDeleted, UploadParameters, read_parameters
 from serve_app.uploads import Uploads
 
 CHUNK = 1 << 18
@@ -57,7 +57,7 @@ def uploads_router(uploads: Uploads) -> APIRouter:
         return _json(uploads.report(data_id))
 
     @router.delete("/api/uploads/{data_id}", dependencies=[role("operate"), Depends(check_csrf)],
-                   response_model=Deleted, summary="Removes an upload before it expires")  # fmt: skip
+                   response_model=UploadDeleted, summary="Removes an upload before it expires")  # fmt: skip
     def delete(data_id: str) -> Response:
         uploads.delete(data_id)
         return _json({"status": "success", "data_id": data_id, "deleted": True})

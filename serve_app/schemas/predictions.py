@@ -115,7 +115,7 @@ def read_request(value: Any) -> PredictionRequest:
     raise Refused(400, "bad_parameter", detail, shown, allowed)
 
 
-class Step(Body):
+class PredictedStep(Body):
     """One period ahead."""
 
     date: Day
@@ -138,7 +138,7 @@ class Unusable(Body):
     reason: str
 
 
-class HistoryFacts(Body):
+class PredictionHistory(Body):
     """The history that was forecast from."""
 
     source: Literal["release", "upload", "request"]
@@ -149,7 +149,7 @@ class HistoryFacts(Body):
     total: Quantity
 
 
-class Planned(Body):
+class PlannedColumn(Body):
     """A what-if that acted."""
 
     column: str
@@ -165,7 +165,7 @@ class PredictionAnswer(Answer):
     confidence_level: Annotated[
         float | None, Field(description="Of lower_bound .. upper_bound (fraction); null: the release has no bounds")
     ]
-    forecast: list[Step]
+    forecast: list[PredictedStep]
     made_by: Annotated[str, Field(description="The model that made this forecast")]
     fallback_level: Annotated[int, Field(description="0: the served model made it; higher: further down the chain")]
     reason: Annotated[str, Field(description="Why the served model did not make it; empty when it did")]
@@ -175,6 +175,6 @@ class PredictionAnswer(Answer):
         Field(description="Whose weights these are: the style's own, its demand class's, the fleet's"),
     ]
     unusable: Annotated[list[Unusable], Field(description="Models that could not answer for this history, and why")]
-    history: HistoryFacts
-    planned: list[Planned]
+    history: PredictionHistory
+    planned: list[PlannedColumn]
     notes: list[str]

@@ -54,7 +54,7 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> UploadParameters:
         raise Refused(400, "bad_parameter", f"{name}: {fault['msg']}", name, allowed) from None
 
 
-class Rows(Body):
+class UploadRows(Body):
     """Every row has one fate: rows_in = used + merged + the sum of left_out."""
 
     rows_in: int
@@ -63,7 +63,7 @@ class Rows(Body):
     left_out: Annotated[dict[str, int], Field(description="Reason -> rows")]
 
 
-class Columns(Body):
+class UploadColumns(Body):
     """What the headers were taken for."""
 
     chosen: Annotated[dict[str, str], Field(description="Role -> header")]
@@ -71,7 +71,7 @@ class Columns(Body):
     ignored: list[str]
 
 
-class CalendarFacts(Body):
+class UploadCalendar(Body):
     """The calendar of the periods."""
 
     freq: str
@@ -84,7 +84,7 @@ class CalendarFacts(Body):
     date_format: str
 
 
-class Styles(Body):
+class UploadStyles(Body):
     """Which styles are there."""
 
     found: int
@@ -93,7 +93,7 @@ class Styles(Body):
     rejected: Annotated[dict[str, str], Field(description="The first 20 that are not in use -> why")]
 
 
-class Demand(Body):
+class UploadDemand(Body):
     """What was sold."""
 
     total: Quantity
@@ -103,7 +103,7 @@ class Demand(Body):
     unusual_periods: int
 
 
-class Finding(Body):
+class UploadFinding(Body):
     """One rule of quality."""
 
     rule: str
@@ -122,16 +122,16 @@ class UploadAnswer(Body):
     format: str
     quality_score: Annotated[float, Field(description="0 to 100")]
     score_parts: Annotated[dict[str, float], Field(description="The four parts of the score (fractions)")]
-    rows: Rows
-    columns: Columns
-    calendar: CalendarFacts
-    styles: Styles
-    demand: Demand
-    findings: list[Finding]
+    rows: UploadRows
+    columns: UploadColumns
+    calendar: UploadCalendar
+    styles: UploadStyles
+    demand: UploadDemand
+    findings: list[UploadFinding]
     notes: list[str]
 
 
-class Deleted(Body):
+class UploadDeleted(Body):
     """An upload that is gone."""
 
     status: Literal["success"]
