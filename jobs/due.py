@@ -67,7 +67,9 @@ class ScheduleSettings:
     """Which models train at which cadence, and when the cadences fire.
 
     Trigger lines are in `timezone`. grace_days: days beyond `retrain_frequency_days` after which a model is called
-    stale. retries: how often a failed run is tried again before it waits for its next trigger.
+    stale. retries: how often a failed run is tried again, `retry_wait_s` seconds later, before it waits for its next
+    trigger. catchup_days: a trigger missed longer ago is not caught up. timeout_s: seconds after which a job is ended.
+    auto_retrain false: what is due is recorded, nothing starts.
     """
 
     daily: tuple[str, ...] = ("xgboost",)
@@ -85,6 +87,9 @@ class ScheduleSettings:
     timezone: str = "UTC"
     grace_days: Annotated[int, Field(strict=True, ge=0)] = 3
     retries: Annotated[int, Field(strict=True, ge=0)] = 2
+    retry_wait_s: Annotated[float, Field(strict=True, ge=0)] = 300.0
+    catchup_days: Annotated[float, Field(strict=True, gt=0)] = 7.0
+    timeout_s: Annotated[float, Field(strict=True, gt=0)] = 21_600.0
     auto_retrain: Annotated[bool, Field(strict=True)] = True
 
     def __post_init__(self) -> None:

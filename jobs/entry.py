@@ -15,7 +15,7 @@ from demand.masking import masked
 from jobs import compose
 from jobs.settings import Settings
 
-ROOMS = ("demand", "features", "models", "evaluation", "jobs")
+ROOMS = ("demand", "features", "models", "evaluation", "jobs", "serve_app")
 WIDTH = 80
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 

@@ -24,11 +24,11 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
     key.path.rpartition(".")[2]: key
     for key in (
         GlobalKey("enable_ml", "jobs", True, True),
-        GlobalKey("schedule.auto_retrain", "jobs", False, True),
+        GlobalKey("schedule.auto_retrain", "jobs", True, True),
         GlobalKey("parallel_training", "jobs", True, True),
         GlobalKey("max_parallel_jobs", "jobs", True, "auto"),
-        GlobalKey("serve.cache_predictions", "serve_app", False, True),
-        GlobalKey("serve.cache_ttl_hours", "serve_app", False, 24),
+        GlobalKey("serve.cache_predictions", "serve_app", True, True),
+        GlobalKey("serve.cache_ttl_hours", "serve_app", True, 24),
         GlobalKey("min_training_samples", "models", True, 100),
         GlobalKey("max_training_samples", "models", True, 10_000_000),
         GlobalKey("cleaning.handle_missing_data", "demand", True, "interpolate"),
@@ -53,7 +53,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
         GlobalKey("monitoring.performance_window_days", "evaluation", True, 30),
         GlobalKey("monitoring.alert_on_degradation", "evaluation", True, True),
         GlobalKey("monitoring.degradation_threshold", "evaluation", True, 0.1),
-        GlobalKey("serve.log_predictions", "serve_app", False, True),
+        GlobalKey("serve.log_predictions", "serve_app", True, True),
         GlobalKey("log_level", "all", True, "INFO"),
         GlobalKey("default_forecast_horizon", "jobs", True, 90),
         GlobalKey("confidence_intervals", "models", True, True),
@@ -61,7 +61,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
         GlobalKey("report.seasonal_decomposition", "evaluation", True, True),
         GlobalKey("report.trend_analysis", "evaluation", True, True),
         GlobalKey("releases.model_versioning", "models", True, True),
-        GlobalKey("releases.rollback_on_failure", "serve_app", False, True),
+        GlobalKey("releases.rollback_on_failure", "serve_app", True, True),
         GlobalKey("serve.a_b_testing", "serve_app", False, False),
         GlobalKey("serve.canary_deployment", "serve_app", False, False),
         GlobalKey("storage.model_registry", "models", True, "registry"),
@@ -70,9 +70,7 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
 }
 
 # Further settings that nothing reads yet, by the same rule.
-UNREAD: dict[str, Any] = {
-    "schedule.retries": 2,
-}
+UNREAD: dict[str, Any] = {}
 
 
 def value_at(tree: Any, path: str) -> Any:

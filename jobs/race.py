@@ -73,6 +73,7 @@ def run_race(
             live=plan.origins.live[0].cutoff if plan.origins.live else None,
         )
 
+    run.write_json("plan.json", {"batches": len(plan.tasks)})  # with the batches that are there: how far the run is
     todo = _unfinished(run, plan.tasks)
     with Progress(
         settings.progress, total_s=plan.cost_s, done_s=plan.cost_s - sum(_cpu_s(t) for t in todo)

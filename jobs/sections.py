@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
 from demand.settings import STRICT
+from models.buckets import parsed
+from models.registry import ALIASES
 
 
 def _as_whole(value: object) -> object:
@@ -32,8 +34,16 @@ def _auto_or_whole(value: object) -> object:
     raise ValueError("must be auto or a whole number of at least 1")
 
 
+def _number_or_alias(value: object) -> object:
+    value = _as_whole(value)
+    if value in ALIASES or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"must be the number of a release, or {', '.join(ALIASES)}")
+
+
 # One check of both: a union would tell of its insides.
 AutoOrWhole = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_whole)]
+WhichRelease = Annotated[str | int, PlainValidator(_number_or_alias)]
 Metric = Literal["wape", "mape", "mase", "rmsse", "rmse", "mae", "r2"]
 
 
@@ -97,15 +107,25 @@ class ClusterSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class StorageSettings:
-    """Where runs and releases are written; both registries are folders under the root."""
+    """Where runs and releases are written; both registries are folders under the root.
+
+    registry_url: s3://bucket/prefix, where releases live instead of `model_registry` (None = in that folder). cache:
+    where copies of an object store's releases are kept (None = the folder cache under the root).
+    """
 
     root: str = "storage"
     model_registry: str = "registry"
     training_registry: str = "runs"
+    registry_url: str | None = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         if not self.root.strip():
             raise SettingsError("must name a folder", key="storage.root", found=self.root)
+        if self.cache is not None and (not self.cache.strip() or "://" in self.cache):
+            raise SettingsError("must name a folder", key="storage.cache", found=self.cache)
+        if self.registry_url is not None:
+            parsed(self.registry_url)
         for name in ("model_registry", "training_registry"):
             parts = getattr(self, name).replace("\\", "/").split("/")
             if any(part in ("", ".", "..", "~") for part in parts):
@@ -149,17 +169,6 @@ class TuningSettings:
     hyperparameter_tuning: Flag = True
     tuning_method: Literal["bayesian", "grid", "random"] = "bayesian"
     tuning_iterations: Annotated[int, Field(strict=True, ge=1, le=50)] = 50
-
-
-@dataclass(frozen=True, config=STRICT)
-class ServeSettings:
-    """The HTTP endpoint."""
-
-    cache_predictions: Flag = True
-    cache_ttl_hours: Annotated[float, Field(strict=True, gt=0)] = 24
-    log_predictions: Flag = True
-    a_b_testing: Flag = False
-    canary_deployment: Flag = False
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -26,6 +26,7 @@ STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
 NULLABLE_COUNTS = ("n_orders",)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     """styles.parquet, weeks.parquet, fleet_totals.parquet, accuracy.parquet (rows of the served kind and of every live
     member, by model), panel/ and quality.json."""

@@ -37,15 +37,16 @@ from jobs.sections import (
     ReportSettings,
     Seconds,
     SelectionSettings,
-    ServeSettings,
     Share,
     StorageSettings,
     TuningSettings,
+    WhichRelease,
     Whole,
 )
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
+from serve_app.settings import ServeSettings
 
 __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_plain", "chosen_models", "config_hash",
            "horizon_periods", "scored_periods", "season_periods", "spec_levels"]  # fmt: skip
@@ -54,9 +55,10 @@ __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_
 Name = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
-_NOT_IN_HASH = ("storage", "cluster", "output", "parallel_training", "max_parallel_jobs", "run_id", "resume", "force",
-                "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
-                "reason")  # fmt: skip
+_NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
+                "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
+                "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
+                "until")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -115,8 +117,19 @@ class Settings:
     progress: Literal["auto"] | Flag = "auto"
     show: str | None = None
     due_on: date | None = None
-    release: Whole | None = None
+    release: WhichRelease | None = None
     reason: Name | None = None
+    name: Name | None = None
+    role: Literal["read", "operate", "admin"] | None = None
+    days: Annotated[float, Field(gt=0, le=3660)] = 90.0
+    revoke: Name | None = None
+    due: tuple[str, ...] | None = None
+    job: Name | None = None
+    once: Flag = False
+    dry: Flag = False
+    until: date | None = None
+    promoted_model: str | None = None
+    styles: tuple[Name, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":
@@ -138,8 +151,12 @@ class Settings:
                 "min_training_samples is above max_training_samples",
                 min_training_samples=self.min_training_samples, max_training_samples=self.max_training_samples,
             )  # fmt: skip
+        if self.due is not None:
+            refuse_unknown(self.due, CLOSED_LIST, "due")
         if self.show is not None:
             refuse_unknown([self.show], self.models, "show")
+        if self.promoted_model is not None:
+            refuse_unknown([self.promoted_model], self.models, "model")
         spec_levels(self)
         chosen_models(self)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from demand.durable import sync_folder, unwritable
 from demand.errors import VersionUnreadable
 
 CARD = "card.json"
@@ -27,6 +31,26 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise VersionUnreadable("a stored file cannot be read", file=path.name, cause=str(error)) from None
+
+
+def create_json(path: Path, value: Mapping[str, Any]) -> bool:
+    """Writes a strict JSON file unless there is one of this name, whole or not at all; whether it was written."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(temporary, value)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # fails when the name is taken: a rename would not
+        sync_folder(path.parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    return True
 
 
 def write_card(folder: Path, kind: str, facts: Mapping[str, Any]) -> None:

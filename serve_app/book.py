@@ -198,8 +198,7 @@ class Book:
     @property
     def config(self) -> Mapping[str, Any]:
         """The settings of the run that made the release. Raises VersionUnreadable: config.yaml holds none."""
-        found: Mapping[str, Any] = self._once("config", lambda: run_settings(self.path))
-        return found
+        return self._once("config", lambda: run_settings(self.path))  # type: ignore[no-any-return]
 
     @property
     def board(self) -> pd.DataFrame:

@@ -14,9 +14,9 @@ JSON = "application/json"
 class Refused(Exception):
     """A request that cannot be answered as asked.
 
-    error: a short fixed sentence. detail: what was found and what to do. parameter, allowed: the one at fault and what
-    it may be. status: `error`, or `no_data` when there is nothing to show. retry_after: seconds until it may help to
-    come again.
+    error: a short fixed name of the fault. detail: what was found and what to do. parameter, allowed: the one at
+    fault and what it may be. status: `error`, or `no_data` when there is nothing to show. retry_after: seconds until
+    it may help to come again.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class NoData(Refused):
     """503: there is no release to answer from."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__(503, "nothing is released", detail, status="no_data", retry_after=5)
+        super().__init__(503, "nothing_released", detail, status="no_data", retry_after=5)
 
 
 def strict_json(value: Any) -> bytes:

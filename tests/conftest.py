@@ -26,7 +26,7 @@ END = "2025-08-31"  # a Sunday, and the last day of a month: the end of a whole 
 @pytest.fixture(autouse=True)
 def room_logs_as_they_were():
     """A job sets the log level of every room; the next test in this process starts without it."""
-    loggers = [logging.getLogger(room) for room in ("demand", "features", "models", "evaluation", "jobs")]
+    loggers = [logging.getLogger(room) for room in ("demand", "features", "models", "evaluation", "jobs", "serve_app")]
     before = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, before, strict=True):

@@ -130,6 +130,22 @@ ACTS = {
 }
 AT_ONCE = ("tests.acceptance.test_global_keys", "test_when_tasks_may_run_at_once_then_never_more_than_told")
 ELSEWHERE = {
+    "cache_predictions": (
+        "tests.serve_app.test_service",
+        "test_when_predictions_are_not_cached_then_each_is_computed_with_the_same_bytes",
+    ),
+    "cache_ttl_hours": (
+        "tests.serve_app.test_service", "test_when_the_time_of_the_cache_is_up_then_it_is_computed_anew",
+    ),
+    "log_predictions": (
+        "tests.serve_app.test_service", "test_when_predictions_are_not_logged_then_there_is_no_log",
+    ),
+    "rollback_on_failure": (
+        "tests.jobs.test_promote", "test_when_a_promoted_release_is_ill_then_the_one_before_serves_again",
+    ),
+    "auto_retrain": (
+        "tests.jobs.test_rounds", "test_when_auto_retrain_is_false_then_what_is_due_is_recorded_and_nothing_starts",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
     "track_performance": ("tests.jobs.test_monitor", "test_when_track_performance_is_off_then_nothing_is_scored"),

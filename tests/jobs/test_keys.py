@@ -15,6 +15,7 @@ from jobs.settings import as_config_json, chosen_models, horizon_periods, spec_l
 # Every key that can be changed today: another value than the default, and the typed value it becomes.
 CHANGED = {
     "enable_ml": ("false", False),
+    "auto_retrain": ("false", False),
     "parallel_training": ("false", False),
     "max_parallel_jobs": ("4", 4),
     "min_training_samples": ("7", 7),
@@ -45,19 +46,18 @@ CHANGED = {
     "seasonal_decomposition": ("false", False),
     "trend_analysis": ("false", False),
     "model_versioning": ("false", False),
+    "rollback_on_failure": ("false", False),
     "model_registry": ("models", "models"),
     "training_registry": ("training_results", "training_results"),
+    "cache_predictions": ("false", False),
+    "cache_ttl_hours": ("1.5", 1.5),
+    "log_predictions": ("false", False),
 }
 # The keys whose room is not built: a value that must be refused.
 REFUSED = {
-    "auto_retrain": "false",
-    "cache_predictions": "false",
-    "cache_ttl_hours": "1",
     "hyperparameter_tuning": "false",
     "tuning_method": "grid",
     "tuning_iterations": "10",
-    "log_predictions": "false",
-    "rollback_on_failure": "false",
     "a_b_testing": "true",
     "canary_deployment": "true",
 }

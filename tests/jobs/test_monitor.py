@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from demand.panel import Panel
 from jobs import monitor
 from jobs.entry import FAILED, OK, REFUSED, exit_code
 from jobs.fleet import registry_of
@@ -34,8 +35,9 @@ class Desk:
         self.brings(0)
 
     @property
-    def panel(self):
-        return self.fleet.panel
+    def panel(self) -> Panel:
+        panel: Panel = self.fleet.panel
+        return panel
 
     def brings(self, days, make=None, without=()):
         """`days` more days for every style: `make(i)` for the i-th, its mean as a rule."""

@@ -103,3 +103,13 @@ def test_when_a_live_forecast_is_of_other_styles_then_nothing_is_written(judged,
 def test_when_intervals_are_switched_off_then_no_level_is_asked_for(smoke):
     assert bounds_level(smoke) == smoke.confidence_level
     assert bounds_level(replace(smoke, confidence_intervals=False)) is None
+
+
+def test_when_totals_leave_the_floats_then_they_are_unknown_and_no_number(judged, tmp_path):
+    fleet, _, verdict, _ = judged
+    huge = replace(verdict.live, mean=np.full_like(verdict.live.mean, 1e308))
+    write_serving_tables(tmp_path, fleet, replace(verdict, live=huge))
+    table = pq.read_table(tmp_path / "styles.parquet")
+    served = table.filter(pc.equal(table["model"], verdict.served))
+    for name in ("forecast_7_days", "lower_7_days", "upper_7_days"):
+        assert served[name].null_count == len(served)

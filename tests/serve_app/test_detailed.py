@@ -16,6 +16,7 @@ from serve_app.problems import Refused
 from serve_app.schemas.forecast import DetailedAnswer
 from serve_app.schemas.parameters import ForecastParameters, read
 from tests.serve_app.conftest import TODAY
+from tests.serve_app.made import make_release, open_book
 from tests.serve_app.stored import Stored, growth, leaves, percent, same, trend
 
 
@@ -271,6 +272,11 @@ def test_when_trends_are_switched_off_then_trend_and_growth_are_null(ensemble_bo
     assert actions[0] == actions[1]
 
 
+def test_when_a_run_was_told_so_then_its_release_tells_no_trend(tmp_path):
+    book = open_book(make_release(tmp_path, n_styles=3, overrides=("report.trend_analysis=false",)))
+    assert {(row["trend"], row["growth_rate"]) for row in ask(book)["forecast_details"]} == {(None, None)}
+
+
 def test_when_a_model_is_old_then_it_is_stale_from_the_day_it_is(ensemble_book):
     trained = date.fromisoformat(ensemble_book.entry("arima")["trained_at"][:10])
     days = ensemble_book.config["models"]["arima"]["retrain_frequency_days"]
@@ -367,8 +373,6 @@ def test_when_units_are_read_then_every_percent_and_fraction_is_named(ensemble_b
 
 
 def test_when_asked_twice_of_two_openings_then_the_bytes_are_the_same(ensemble_root, ensemble_book):
-    from tests.serve_app.made import open_book
-
     again = open_book(ensemble_root)
     for form in ({}, {"format": "report"}, {"format": "chart"}, {"detail": "summary"}, {"model": "arima", "limit": 3}):
         first, *rest = (as_bytes(ask(one, **form)) for one in (ensemble_book, again, ensemble_book))

@@ -67,6 +67,12 @@ def test_when_a_parameter_is_given_twice_then_it_is_refused():
         read(ForecastParameters, [("horizon", "30"), ("horizon", "30")])
 
 
+def test_when_a_text_is_no_utf8_then_it_is_refused():
+    with pytest.raises(Refused, match="half a character"):
+        read(ForecastParameters, [("style", "a\ud800")])
+    assert read(ForecastParameters, [("style", "Größe 4 \U0001f9f6")]).style == "Größe 4 \U0001f9f6"
+
+
 def test_when_a_parameter_is_missing_then_it_is_named():
     with pytest.raises(Refused, match="missing") as refused:
         read(StyleParameters, [])

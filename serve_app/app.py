@@ -1,0 +1,120 @@
+"""The application: every route with its role, one shape of errors, and the layers in front of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
+from serve_app.auth import Door, declared
+from serve_app.docs import add_docs
+from serve_app.edge import Edge
+from serve_app.limits import Places, Rates
+from serve_app.mounted import Known, Question, answers_router
+from serve_app.problems import Refused, problem
+from serve_app.routes import ROUTES
+from serve_app.service import service_router
+from serve_app.session import session_router
+from serve_app.state import State
+from serve_app.telemetry import OTHER
+
+log = logging.getLogger(__name__)
+STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryError, 503), (StorageError, 503))
+WORDS = {400: "bad_request", 404: "unknown_path", 405: "unknown_method"}
+
+
+def make_app(
+    state: State, routers: Sequence[APIRouter] = (), questions: Sequence[Question] | None = None, named: bool = True
+) -> FastAPI:
+    """The ASGI application of one process.
+
+    routers: more routes, each of which must declare its role (`dependencies=[role("read")]`): one that does not is a
+    TypeError here, before anything is served. They find `state` by `state_of(request)`. questions: what is answered
+    from the book or the releases alone (None = all of `serve_app.routes`). named: answers carry the
+    request's name in a header.
+    """
+    app = FastAPI(title="loomcast", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.loomcast = state
+    questions = ROUTES if questions is None else questions
+    answers = answers_router(state, questions)
+    for router in (answers, service_router(state), session_router(state), *routers):
+        # As they are, not included: one flat table that can be walked.
+        app.router.routes.extend(router.routes)
+    add_docs(app, questions)
+    roles = declared(app.router.routes)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(DemandError, _explained)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    limited = state.telemetry.refused
+
+    def on_refused(limit: str) -> None:
+        limited.labels(limit).inc()
+
+    # The last one added is the outermost.
+    app.add_middleware(Places, settings=state.settings, on_refused=on_refused)
+    app.add_middleware(Known, state=state, routes=[one for one in answers.routes if isinstance(one, APIRoute)])
+    app.add_middleware(Door, access=state.access, roles=roles)
+    app.add_middleware(Rates, settings=state.settings, on_refused=on_refused)
+    app.add_middleware(Edge, seen=_counter(state), named=named)
+    return app
+
+
+def state_of(request: Request) -> State:
+    """The process's state, for routes of other files."""
+    state: State = request.app.state.loomcast
+    return state
+
+
+def _counter(state: State) -> Any:
+    def seen(scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = route.path if isinstance(route, APIRoute) else OTHER
+        state.telemetry.requests.labels(path, scope["method"] if path != OTHER else OTHER, status).inc()
+        state.telemetry.seconds.labels(path).observe(seconds)
+
+    return seen
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return problem(error, request.scope["state"]["request_id"])
+
+
+async def _explained(request: Request, error: Exception) -> Response:
+    """An error of ours, in its own words."""
+    assert isinstance(error, DemandError)
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("%s: %s", request.scope["state"]["request_id"], error, exc_info=error)
+    return await _refused(request, Refused(status, type(error).__name__, str(error)))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What FastAPI itself found wrong with parameters or a body."""
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    where, *path = [str(part) for part in fault["loc"]]
+    name = ".".join(path) or where
+    allowed = fault.get("ctx", {}).get("expected")
+    more = len(error.errors()) - 1
+    detail = f"{name}: {fault['msg']}" + (f" (and {more} more)" if more else "")
+    words = "bad_body" if where == "body" else "bad_parameter"
+    return await _refused(request, Refused(400, words, detail, name, None if allowed is None else [allowed]))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    words = WORDS.get(error.status_code, str(error.detail))
+    detail = f"{request.method} {request.url.path[:200]}" if error.status_code in (404, 405) else str(error.detail)
+    hint = "; see /docs" if error.status_code in (404, 405) else ""
+    return await _refused(request, Refused(error.status_code, words, detail + hint, headers=error.headers))

@@ -1,0 +1,50 @@
+"""Routes about the service itself: is it alive, is it ready, what does it count, how is it called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serve_app.auth import role
+from serve_app.following import NEXT_STEP
+from serve_app.problems import JSON, strict_json
+from serve_app.state import State
+
+NEVER = {"Cache-Control": "no-store"}
+
+
+def service_router(state: State) -> APIRouter:
+    """/health, /health/ready, /metrics."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/health", dependencies=[role("open")], summary="Alive, and which release answers")
+    async def health() -> Response:
+        return _json({"status": "ok", "alive": True, **_standing(state)})
+
+    @router.get("/health/ready", dependencies=[role("open")], summary="Whether the champion itself answers")
+    async def ready() -> Response:
+        standing = state.standing
+        said = {"status": "ready" if standing.ready else "not ready", **_standing(state)}
+        return _json(said, 200 if standing.ready and state.following.alive else 503)
+
+    @router.get("/metrics", dependencies=[role("read")], summary="Counters for Prometheus")
+    def metrics(request: Request) -> Response:
+        return Response(state.telemetry.text(), headers=NEVER, media_type=state.telemetry.media_type)
+
+    return router
+
+
+def _standing(state: State) -> dict[str, Any]:
+    standing = state.standing
+    # anybody may ask: the cause, which may name files, is in the log
+    words = (
+        "" if standing.ready else NEXT_STEP if standing.head is None else "the champion cannot be opened; see the log"
+    )
+    said = {"release": standing.serving, "champion": standing.head, "release_loaded": standing.serving is not None}
+    return {**said, "ready": standing.ready, **({"problem": words} if words else {})}
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(strict_json(value), status, NEVER, media_type=JSON)

@@ -1,0 +1,169 @@
+"""The champion is followed: opened aside, put in place at once; an unreadable one leaves the one before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from models.registry import Registry
+from serve_app.following import Following
+from serve_app.problems import NoData
+from serve_app.settings import ServeSettings
+from serve_app.state import Config, State
+from tests.serve_app import calls
+from tests.serve_app.made import make_release
+
+PATH = "/api/ml-forecast-detailed?detail=summary"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A storage root with two releases, the second the champion."""
+    root = tmp_path_factory.mktemp("two")
+    make_release(root, 3, seed=1, run_id="one")
+    make_release(root, 5, seed=2, run_id="two")
+    return root
+
+
+def following(shelf: calls.Shelf, now: list[float]) -> Following[calls.MadeBook]:
+    return Following(lambda: shelf.head, shelf.open, clock=lambda: now[0])
+
+
+def test_when_nothing_is_promoted_then_there_is_no_book_and_the_next_step_is_said():
+    found = following(calls.Shelf(None), [0.0])
+    found.look()
+    with pytest.raises(NoData, match=r"jobs\.pipeline"):
+        found.book()
+    assert not found.standing.ready
+
+
+def test_when_the_champion_moves_then_the_next_look_swaps_and_going_back_too():
+    shelf, swapped = calls.Shelf(1), []
+    found = following(shelf, [0.0])
+    found.on_swap = lambda book: swapped.append(book.number)
+    for head in (1, 2, 2, 1):
+        shelf.head = head
+        found.look()
+        assert found.book().number == head
+        assert found.standing.ready
+    assert swapped == [1, 2, 1]
+
+
+def test_when_the_new_one_is_unreadable_then_the_old_one_answers_and_it_is_tried_less_and_less_often():
+    shelf, now, failures = calls.Shelf(1), [0.0], Counter[bool]()
+    found = following(shelf, now)
+    found.look()
+    found.on_look = lambda standing, failed: failures.update([failed])
+    shelf.head = 2
+    shelf.broken = {2}
+    for _ in range(100):
+        found.look()
+        now[0] += 0.5
+    assert found.book().number == 1
+    assert not found.standing.ready
+    assert found.standing.head == 2
+    assert "changed after it was released" in found.standing.problem
+    assert 3 <= failures[True] <= 7
+    shelf.broken = set()
+    now[0] += 60
+    found.look()
+    assert (found.book().number, found.standing.problem) == (2, "")
+
+
+def test_when_the_registry_cannot_be_read_for_a_while_then_the_book_stays():
+    shelf = calls.Shelf(1)
+
+    def head():
+        if shelf.head == 9:
+            raise OSError("the disk is away")
+        return shelf.head
+
+    found = Following(head, shelf.open)
+    found.look()
+    shelf.head = 9
+    found.look()
+    assert found.book().number == 1
+    assert not found.standing.ready
+    assert "the disk is away" in found.standing.problem
+
+
+def test_when_it_was_started_then_a_promotion_arrives_within_a_second_and_it_can_be_stopped():
+    shelf = calls.Shelf(1)
+    found = Following(lambda: shelf.head, shelf.open, every_s=0.05)
+    found.start()
+    assert found.alive
+    shelf.head = 2
+    deadline = time.monotonic() + 1
+    while found.book().number != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    found.stop()
+    assert not found.alive
+
+
+def test_when_releases_are_swapped_under_reads_then_no_answer_fails_or_mixes_and_none_comes_from_the_old_cache(two):
+    registry = Registry(two / "registry")
+    state = State.open(Config(ServeSettings(follow_seconds=0.02), str(two), "registry"))
+    client = calls.client_of(state)
+    stop = threading.Event()
+    swaps = []
+
+    def swap() -> None:
+        while not stop.wait(0.1):
+            target = 1 if registry.alias("champion") == 2 else 2
+            registry.promote(target, expected=registry.alias("champion"), facts={})
+            swaps.append(target)
+
+    right = {}
+    for number in (1, 2):
+        registry.promote(number, expected=registry.alias("champion"), facts={})
+        state.following.look()
+        for path in (PATH, "/api/ml-validation-summary"):
+            right[number, path] = client.get(path).content
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        seen: Counter[int] = Counter()
+        for i in range(400):
+            path = PATH if i % 2 else "/api/ml-validation-summary"
+            answer = client.get(path)
+            assert answer.status_code == 200
+            number = next((n for n in (1, 2) if answer.content == right[n, path]), None)
+            assert number is not None
+            seen[number] += 1
+    finally:
+        stop.set()
+        thread.join()
+        state.close()
+    assert len(swaps) >= 3
+    assert min(seen[1], seen[2]) > 10
+    state.following.look()
+    assert json.loads(client.get(PATH).content) == json.loads(right[registry.alias("champion"), PATH])
+
+
+def test_when_a_byte_of_the_new_release_was_flipped_then_the_old_one_answers_and_readiness_says_so(two, tmp_path):
+    root = tmp_path / "s"
+    shutil.copytree(two, root)
+    registry = Registry(root / "registry")
+    registry.promote(1, expected=registry.alias("champion"), facts={})
+    state = State(Config(ServeSettings(), str(root), "registry"))
+    state.following.look()
+    client = calls.client_of(state)
+    before = client.get(PATH).content
+    registry.promote(2, expected=1, facts={})
+    path = next((root / "registry" / "releases" / "000002").glob("styles.parquet"))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    state.following.look()
+    assert client.get(PATH).content == before
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json()["release"], ready.json()["champion"]) == (503, 1, 2)
+    assert "styles.parquet" not in ready.text  # anybody may ask
+    assert client.get("/health").status_code == 200
+    assert "loomcast_release_failures_total 1.0" in client.get("/metrics").text
