@@ -131,7 +131,7 @@ def retrain_router(
         "/api/schedule", dependencies=[role("read")], response_model=Schedule | NoData, summary="What trains when"
     )
     async def schedule() -> Response:
-        return _json(await asyncio.to_thread(_schedule, desk.ledger.root / SCHEDULE))
+        return _json(await asyncio.to_thread(scheduled, desk.ledger.root / SCHEDULE))
 
     return router
 
@@ -240,7 +240,8 @@ def listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
     return {"status": "ok", "total": len(desk.ledger.ids()), "limit": limit, "offset": offset, "jobs": jobs}
 
 
-def _schedule(path: Path) -> dict[str, Any]:
+def scheduled(path: Path) -> dict[str, Any]:
+    """`GET /api/schedule`: what the scheduler wrote when it last looked."""
     if not path.is_file():
         reason = "No scheduler has looked yet: start python -m jobs.schedule"
         return {"status": "no_data", "reason": reason}
