@@ -130,7 +130,7 @@ def _history(api: Api) -> Block:
     measured = [one for one in looks if one["wape"] is not None]
     if len(measured) < 2:
         return Note("One look makes no line: run python -m jobs.monitor after each delivery of data.")
-    x = [one["at"] for one in measured]
+    x = [one["generated_at"] for one in measured]
     traces = [line(x, [one["wape"] for one in measured], "WAPE", mode="lines+markers"),
               line(x, [one["baseline_wape"] for one in measured], "seasonal naive", "@soft")]  # fmt: skip
     said = f"Matured WAPE over {len(measured)} looks, {percent(measured[-1]['wape'])} at the newest."
