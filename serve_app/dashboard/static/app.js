@@ -42,6 +42,8 @@
     }, given, {
       xaxis: { ...axis, ...(given.xaxis || {}) }, yaxis: { ...axis, ...(given.yaxis || {}) }, width: place.clientWidth,
     });
+    if (given.height) place.style.height = given.height + "px";
+    if (layout.width < 560) layout.legend = { orientation: "h", y: -0.3, yanchor: "top", x: 0 };
     Plotly.react(place, painted(figure.data), layout, { displayModeBar: false });
     resizing.observe(place);
   }
