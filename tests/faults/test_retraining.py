@@ -24,7 +24,7 @@ from tests.acceptance.made import strict_json
 from tests.faults.driver import DRIVER
 from tests.faults.processes import MARK, own_tree, start, tree, wait_for
 from tests.jobs.stand_in import JOURNAL, PAUSE_S
-from tests.serve_app.made import Client, client_of, state_of
+from tests.serve_app.calls import Client, client_of, state_of
 
 pytestmark = pytest.mark.slow
 URL = "/api/retrain-ml"
