@@ -17,32 +17,73 @@ STALE_S = 3600.0  # what nothing has touched for so long is nobody's, also where
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+def write_whole(path: Path, write: Callable[[Path], object], scratch: Path | None = None) -> Path:
     """Lets `write` make a file under a temporary name, syncs it and renames it: readers see all of it or nothing.
 
-    Raises StorageError when the folder cannot be written.
+    scratch: where the temporary file lies, on the same file system (None = beside `path`). Raises StorageError when the
+    folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    with _written(path, write, scratch) as part:
+        os.replace(part, path)
+        sync_folder(path.parent)
+    return path
+
+
+def create_whole(path: Path, write: Callable[[Path], object], scratch: Path | None = None) -> bool:
+    """The same where there must be no such file yet: False, and nothing changed, when there is one.
+
+    Of several writers at once exactly one is told True, also on several machines: the name is made by link(2), which
+    never replaces (a rename would).
+    """
+    with _written(path, write, scratch) as part:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            if part.stat().st_nlink < 2:  # two: the link is ours, and a network file system lost its answer
+                return False
+        part.unlink()
+        sync_folder(path.parent)
+    return True
+
+
+@contextmanager
+def _written(path: Path, write: Callable[[Path], object], scratch: Path | None) -> Iterator[Path]:
+    """A synced file under a temporary name, removed again unless the body moved it away."""
+    part = part_of(path, scratch)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as file:
+        write(part)
+        with part.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        yield part
     except OSError as error:
-        with suppress(OSError):  # nothing to clean up where nothing could be written
-            temporary.unlink(missing_ok=True)
         raise unwritable(path.parent, error) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
+    finally:
+        with suppress(OSError):  # nothing to clean up where nothing could be written
+            part.unlink(missing_ok=True)
+
+
+def part_of(path: Path, scratch: Path | None = None) -> Path:
+    """A temporary name that says which start of which machine uses it."""
+    return (scratch or path.parent) / f".{path.name}.{_boot()[:8]}{uuid.uuid4().hex[:8]}.part"
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes the temporary files in `folder` that nobody writes any more.
+
+    For whoever keeps out this machine's other writers: a file of this very boot is then a dead one's. Others are left
+    alone for an hour, as in `collect_leftovers`.
+    """
+    boot = _boot()[:8]
+    for part in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):  # a writer on another machine has just finished with it
+            if (boot and part.suffixes[-2:][0].startswith(f".{boot}")) or _stale(part):
+                part.unlink()
 
 
 def write_whole_folder(path: Path, fill: Callable[[Path], object]) -> Path:
     """The same for a folder: filled under a temporary name beside `path`, synced, renamed. An older one is replaced."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary = part_of(path)
     try:
         temporary.mkdir(parents=True)
         fill(temporary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from demand.outliers import OutlierSettings, cap
 from demand.panel import Blanks, Panel
 from evaluation.classes import demand_classes
 from evaluation.folds import Fold
-from evaluation.intervals import calibrate
+from evaluation.intervals import Calibration
 from evaluation.results import FoldResult, scales
 from evaluation.selection import Weights, weigh
 from models.base import FitContext, Forecast, ForecastSpec
@@ -46,12 +45,16 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class EnsembleAt:
-    """The ensemble at one origin: the row of every style, the weights behind it, what calibration did."""
+    """The ensemble at one origin: the row of every style, the weights behind it, what calibration did.
+
+    best: the member that missed least at earlier origins among those that made any row here; None without origins.
+    """
 
     fold: Fold
     forecast: Forecast
     weights: Weights
-    calibration: Mapping[str, Any]
+    calibration: Calibration
+    best: str | None
 
 
 def member_results(panel: Panel, raw: Raw, folds: Sequence[Fold], question: Question) -> dict[str, list[FoldResult]]:
@@ -93,13 +96,13 @@ def ensemble_at(
     weights = weigh(history, members, past, classes, settings, question.season)
     mixed = combine(history, question.spec, list(members.values()), weights.values, settings.aggregation)
     before = [_mixed_result(past, k, weights, question, settings, panel) for k in range(n_past)]
-    calibrated, facts = calibrate(mixed, before, history)
+    calibration = Calibration.learn(question.spec.levels, before, history)
     best = _best_single(past, members)
     forecast = complete(
-        calibrated, history, question.spec, question.context,
+        calibration.applied(mixed, history), history, question.spec, question.context,
         alternatives=[members[best]] if best else [], smoothing=_smoothing(raw, fold),
     )  # fmt: skip
-    return EnsembleAt(fold, forecast, weights, facts)
+    return EnsembleAt(fold, forecast, weights, calibration, best)
 
 
 def ensemble_result(at: EnsembleAt, panel: Panel, question: Question) -> FoldResult:

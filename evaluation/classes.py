@@ -24,15 +24,15 @@ def demand_classes(history: Panel) -> Strings:
 
 def adi_and_cv2(history: Panel) -> tuple[Floats, Floats]:
     """(average demand interval, squared coefficient of variation of sizes), each [N]; NaN where nothing was sold."""
-    n, series = history.n_series, history.series_of
-    known = ~np.isnan(history.y)
-    sold = known & (history.y != 0)
-    size = np.abs(history.y[sold])
-    n_known = np.bincount(series[known], minlength=n)
-    n_sold = np.bincount(series[sold], minlength=n)
+    n, y = history.n_series, history.y
+    unknown = np.isnan(y)
+    sold = np.flatnonzero(~unknown & (y != 0))
+    series, size = history.series_of[sold], np.abs(y[sold])
+    n_known = history.lengths - np.add.reduceat(unknown, history.indptr[:-1], dtype=np.int64) if n else history.lengths
+    n_sold = np.bincount(series, minlength=n)
     some = np.maximum(n_sold, 1)
-    mean = np.bincount(series[sold], weights=size, minlength=n) / some
+    mean = np.bincount(series, weights=size, minlength=n) / some
     # Around the mean, not E[x^2] - E[x]^2: equal sizes must give exactly 0.
-    spread = np.bincount(series[sold], weights=(size - mean[series[sold]]) ** 2, minlength=n) / some
+    spread = np.bincount(series, weights=(size - mean[series]) ** 2, minlength=n) / some
     ever = n_sold > 0
     return np.where(ever, n_known / some, np.nan), np.where(ever, spread / np.where(ever, mean, 1.0) ** 2, np.nan)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from demand.errors import VersionUnreadable
 from demand.panel import Floats, Ints, Panel
 from evaluation.classes import CLASSES, demand_classes
 from evaluation.formulas import intervals
@@ -25,60 +26,94 @@ MAX_CELLS = 200_000  # per level: more do not move a quantile, they only cost ti
 
 
 def calibrate(forecast: Forecast, past: Sequence[FoldResult], history: Panel) -> tuple[Forecast, dict[str, Any]]:
-    """The forecast with calibrated quantiles, and the facts of what was done. Mean and median are never touched.
+    """The forecast with calibrated quantiles, and the facts of what was done; see `Calibration.learn`."""
+    learned = Calibration.learn(forecast.levels, past, history)
+    return learned.applied(forecast, history), dict(learned.facts)
 
-    past: the same model's results at earlier origins whose windows had ended by the end of `history` (raises ValueError
-    otherwise: that would be a leak). Each quantile level is moved by an offset counted in its own distance to the
-    median (plus a tenth of the series' recent mean demand): the empirical quantile of (actual - forecast quantile) over
-    that unit at earlier origins, by demand class and step bucket, at the finite-sample level (n + 1) q / n. Lower and
-    upper levels move apart from each other. A group with too few rows uses its class, then the fleet.
 
-    An offset is applied (in full, by half or not) for a class and level only where leaving out one origin after the
-    other shows a lower pinball loss in total and at none of them a higher one, in units sold and relative to the
-    series' size. Fewer than two origins: unchanged, and the facts say so. Rows that were not made stay so. A lower
-    bound of 0 stays 0 where zeros are at least as frequent as its level.
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How far quantiles move, learned from errors at earlier origins; for any series of the same fleet.
 
-    Facts: applied, reason, n_origins, n_cells, shares {class: {level: share}}, loss_before, loss_after (scaled, summed
-    over the applied classes and levels, per cell), interval, coverage_before, coverage_after (of the widest interval),
-    all with the origin left out. They are measured on the origins that also chose the shares: a little flattered.
-    Source: Romano, Patterson and Candes 2019 (conformalized quantile regression), with empirical groups; errors over
-    time are not exchangeable, so coverage is measured, not guaranteed.
+    levels   [Q]
+    move     [class, bucket, Q]  in units of a level's own reach (see `_reach`); None: nothing moves
     """
-    for result in past:
-        if result.fold.cutoff + result.fold.horizon > history.end:
-            raise ValueError("an origin whose window had not ended is used for intervals")
-    facts: dict[str, Any] = {"applied": False, "reason": "", "n_origins": len(past), "n_cells": 0, "shares": {}}
-    if len(past) < MIN_ORIGINS:
-        facts["reason"] = f"{len(past)} earlier origins, {MIN_ORIGINS} are needed"
-        return forecast, facts
-    if any(result.forecast.levels != forecast.levels for result in past):
-        raise ValueError("earlier origins were forecast at other quantile levels")
-    class_of = _class_numbers(history)
-    cells = _Cells.of(past, history, class_of)
-    facts["n_cells"] = len(cells.actual)
-    left_out = [
-        (held, cells.offsets(forecast.levels, ~held))
-        for held in (cells.origin == origin for origin in np.unique(cells.origin))
-    ]
-    shares = _accepted(cells, forecast.levels, left_out)
-    if not shares.any():
-        tried = any(np.isfinite(offsets).any() for _, offsets in left_out)
-        facts["reason"] = "no earlier origin shows an improvement" if tried else "too few errors at earlier origins"
-        return forecast, facts
-    offsets = cells.offsets(forecast.levels, np.ones(len(cells.actual), dtype=bool))
-    rows = history.index_of(forecast.ids)
-    bucket = _buckets(forecast.horizon)
-    scale = recent_scale(history, forecast.horizon)[rows]
-    move = (shares[:, None] * np.nan_to_num(offsets))[class_of[rows]][:, bucket]  # [N, H, Q]
-    move = move * _reach(forecast.quantiles, scale[:, None], forecast.levels)
-    zero_share = _zero_share(history)[rows]
-    quantiles = _moved(forecast.quantiles, move, forecast.levels, zero_share[:, None])
-    facts |= {
-        "applied": True,
-        "shares": _named(shares, forecast.levels),
-        **_effect(cells, forecast.levels, left_out, shares),
-    }
-    return replace(forecast, quantiles=quantiles), facts
+
+    levels: tuple[float, ...]
+    move: Floats | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, levels: tuple[float, ...], past: Sequence[FoldResult], history: Panel) -> Calibration:
+        """What the errors of one model at earlier origins say about its quantiles. Mean and median are never touched.
+
+        past: the model's results at earlier origins whose windows had ended by the end of `history` (raises ValueError
+        otherwise: that would be a leak). Each quantile level is moved by an offset counted in its own distance to the
+        median (plus a tenth of the series' recent mean demand): the empirical quantile of (actual - forecast quantile)
+        over that unit at earlier origins, by demand class and step bucket, at the finite-sample level (n + 1) q / n.
+        Lower and upper levels move apart from each other. A group with too few rows uses its class, then the fleet.
+
+        An offset is applied (in full, by half or not) for a class and level only where leaving out one origin after the
+        other shows a lower pinball loss in total and at none of them a higher one, in units sold and relative to the
+        series' size. Fewer than two origins: nothing moves, and the facts say so.
+
+        Facts: applied, reason, n_origins, n_cells, shares {class: {level: share}}, loss_before, loss_after (scaled,
+        summed over the applied classes and levels, per cell), interval, coverage_before, coverage_after (of the widest
+        interval), all with the origin left out. They are measured on the origins that also chose the shares: a little
+        flattered. Source: Romano, Patterson and Candes 2019 (conformalized quantile regression), with empirical groups;
+        errors over time are not exchangeable, so coverage is measured, not guaranteed.
+        """
+        for result in past:
+            if result.fold.cutoff + result.fold.horizon > history.end:
+                raise ValueError("an origin whose window had not ended is used for intervals")
+        facts: dict[str, Any] = {"applied": False, "reason": "", "n_origins": len(past), "n_cells": 0, "shares": {}}
+        if len(past) < MIN_ORIGINS:
+            return cls(levels, None, {**facts, "reason": f"{len(past)} earlier origins, {MIN_ORIGINS} are needed"})
+        if any(result.forecast.levels != levels for result in past):
+            raise ValueError("earlier origins were forecast at other quantile levels")
+        cells = _Cells.of(past, history, _class_numbers(history))
+        facts["n_cells"] = len(cells.actual)
+        left_out = [
+            (held, cells.offsets(levels, ~held))
+            for held in (cells.origin == origin for origin in np.unique(cells.origin))
+        ]
+        shares = _accepted(cells, levels, left_out)
+        if not shares.any():
+            tried = any(np.isfinite(offsets).any() for _, offsets in left_out)
+            reason = "no earlier origin shows an improvement" if tried else "too few errors at earlier origins"
+            return cls(levels, None, {**facts, "reason": reason})
+        offsets = cells.offsets(levels, np.ones(len(cells.actual), dtype=bool))
+        facts |= {"applied": True, "shares": _named(shares, levels), **_effect(cells, levels, left_out, shares)}
+        return cls(levels, shares[:, None] * np.nan_to_num(offsets), facts)
+
+    def applied(self, forecast: Forecast, history: Panel) -> Forecast:
+        """The forecast with its quantiles moved; rows that were not made stay so.
+
+        history: of the forecast's series. A lower bound of 0 stays 0 where zeros are as frequent as its level.
+        """
+        if self.move is None:
+            return forecast
+        if forecast.levels != self.levels:
+            raise ValueError("the forecast has other quantile levels than those that were measured")
+        rows = history.index_of(forecast.ids)
+        scale = recent_scale(history, forecast.horizon)[rows]
+        move = self.move[_class_numbers(history)[rows]][:, _buckets(forecast.horizon)]  # [N, H, Q]
+        move = move * _reach(forecast.quantiles, scale[:, None], forecast.levels)
+        zero_share = _zero_share(history)[rows]
+        return replace(forecast, quantiles=_moved(forecast.quantiles, move, forecast.levels, zero_share[:, None]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal one, without the facts."""
+        move = None if self.move is None else self.move.tolist()
+        return {"levels": list(self.levels), "classes": list(CLASSES), "first_steps": BUCKETS.tolist(), "move": move}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Calibration:
+        """What `as_json` gave. Raises VersionUnreadable when it was made for other classes or steps."""
+        if value["classes"] != list(CLASSES) or value["first_steps"] != BUCKETS.tolist():
+            raise VersionUnreadable("the stored intervals are of other demand classes or steps", expected=CLASSES)
+        move = value["move"]
+        return cls(tuple(value["levels"]), None if move is None else np.array(move, dtype=np.float64))
 
 
 def recent_scale(history: Panel, horizon: int) -> Floats:

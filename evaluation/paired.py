@@ -39,10 +39,10 @@ def paired_test(
     with few origins p is somewhat too small.
 
     Returns p (two-sided), p_better (one-sided: a is better), mean_difference (a minus b, over total demand: a WAPE
-    difference for the absolute loss; negative: a is better; None when nothing was sold), n (series x origins), n_units,
-    unit (series or origins). p is None with `reason` below two units. Raises DataError when the two did not run the
-    same race. Source: Fisher 1935 (randomisation test), exact
-    where there are at most `n_resamples` sign patterns.
+    difference for the absolute loss; negative: a is better; None when nothing was sold), n (series x origins), n_units
+    (n_differ of them not tied), unit (series or origins). p is None with `reason` below two units. Raises DataError
+    when the two did not run the same race. Source: Fisher 1935 (randomisation test), exact where there are at most
+    `n_resamples` sign patterns.
     """
     if not same_race(a, b):
         raise DataError("a paired test needs the same folds, series and actual values", a=a[0].model, b=b[0].model)
@@ -61,6 +61,7 @@ def paired_test(
         "mean_difference": float(units.sum() / sold) if sold > 0 else None,
         "n": int(scored.sum()),
         "n_units": len(units),
+        "n_differ": int((units != 0).sum()),
         "unit": unit,
         "loss": loss,
         "a": a[0].model,

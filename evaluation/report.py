@@ -19,10 +19,11 @@ from evaluation import report_quality as quality
 from evaluation import report_tables as tables
 from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
+from evaluation.report_season import season_part
+from evaluation.season import MONTHS
 from models.base import Forecast
 
 TEMPLATES = Path(__file__).parent / "templates"
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # whatever the locale
 MAX_STYLES = 1_500  # rows of the table of all styles; the rest is in outcomes.parquet
 
 
@@ -37,6 +38,7 @@ class ReportData:
     levels, steps {model: `levels`}, {model: `by_step`} of the models to show, the served one first
     history, live the panel the live forecast was made from, and that forecast; members: {kind: its live forecast}
     targets       `targets_table`; weights: a row a style, a column a member; cleaning: the ingest's account
+    trend_analysis, seasonal_decomposition: whether these parts are shown
     failures      {model: cause}; timings: {stage: seconds}; settings, provenance: label -> value, for "how it was made"
     """
 
@@ -60,6 +62,8 @@ class ReportData:
     timings: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    trend_analysis: bool = True
+    seasonal_decomposition: bool = True
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -95,7 +99,11 @@ def _context(data: ReportData) -> dict[str, Any]:
         best, worst = charts.highlights(data.outcomes, data.live)
         explorer, hidden = charts.style_charts(data.history, data.live, data.members, [*best, *worst])
         fleet = charts.fleet_chart(data.history, data.live)
+    season = season_part(
+        data.history, trend_analysis=data.trend_analysis, seasonal_decomposition=data.seasonal_decomposition
+    )
     payload = {
+        "season": season.charts if season else {},
         "explorer": explorer,
         "fleet": fleet,
         "steps": charts.step_chart(data.steps),
@@ -132,6 +140,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "explorer_styles": [style["id"] for style in explorer["styles"]] if explorer else [],
         "explorer_hidden": hidden,
         "has_live": explorer is not None,
+        "season": season,
         "quality": data.cleaning.get("quality_score"),
         "rows": quality.rows_sentence(data.cleaning),
         "rules": quality.findings_table(data.cleaning),

@@ -166,7 +166,7 @@ def style_columns(
     at 0; with n < 5 scored origins (n x own + (5 - n) x mean of the class) / 5. threshold: below it, or without any
     confidence, low_confidence is true.
     """
-    n, measured = len(live.ids), _Measured.of(results, scored, len(live.ids))
+    n, measured = len(live.ids), _Measured.of(results, scored, live)
     totals = forecast.mean @ live.totals.T
     columns: Columns = {"model": np.full(n, model)}
     columns |= {f"forecast_{days}_days": np.full(n, np.nan) for days in DAYS}
@@ -219,8 +219,9 @@ class _Measured:
     n_origins: Ints
 
     @classmethod
-    def of(cls, results: Sequence[FoldResult], scored: Mapping[int, Scored], n: int) -> _Measured:
-        errors, classes = [np.empty((0, 0))], [np.empty(0, dtype=np.int64)]
+    def of(cls, results: Sequence[FoldResult], scored: Mapping[int, Scored], live: Standing) -> _Measured:
+        n = len(live.ids)
+        errors, classes = [np.empty((0, len(live.days)))], [np.empty(0, dtype=np.int64)]
         off, off_total, demand = np.zeros(n), np.zeros(n), np.zeros(n)
         n_origins = np.zeros(n, dtype=np.int64)
         for result in results:
@@ -235,8 +236,7 @@ class _Measured:
             off_total[at.rows] += np.abs(mean.sum(axis=1) - np.nansum(result.actuals, axis=1))
             demand[at.rows] += at.demand
             n_origins[at.rows] += 1 if at.known is None else at.known.any(axis=1)
-        wide = errors[1:] or errors
-        return cls(np.concatenate(wide), np.concatenate(classes), off, off_total, demand, n_origins)
+        return cls(np.concatenate(errors), np.concatenate(classes), off, off_total, demand, n_origins)
 
 
 def _shrunk(own: Floats, n_origins: Ints, classes: Ints) -> tuple[Floats, Strings]:

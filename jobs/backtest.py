@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.advice import terminal_table
+from jobs import evaluate
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
@@ -16,7 +17,10 @@ from jobs.verdict import outcomes
 
 
 def body(settings: Settings) -> int:
-    """Runs and scores; exit code 1 when a requested model made no forecast at all."""
+    """Runs and scores; exit code 1 when a requested model made no forecast at all. With `release`: scores that release
+    on the days after it was trained, see `jobs.evaluate`."""
+    if settings.release is not None:
+        return evaluate.body(settings)
     if settings.validate:
         return only_validated(settings)
     fleet = prepare(settings, "backtest", live=False)

@@ -22,10 +22,11 @@ from jobs.stored_run import FRESH, changed_keys, stored_settings
 
 MAX_ARGUMENT = 4_000  # characters
 _OF_ONE_JOB = {
-    "show": "config", "due_on": "config", "release": "rollback", "reason": "rollback", "due": "train", "job": "retrain",
-    "once": "schedule", "dry": "schedule", "until": "schedule",
-    "name": "token", "role": "token", "days": "token", "revoke": "token",
+    "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
+    "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
+    "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
 }  # fmt: skip
+_SAID = {"promoted_model": "model"}  # key -> how it is said on the command line
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
     "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",
@@ -83,7 +84,7 @@ def help_text(job: str) -> str:
     kinds = ", ".join(values.pop("models"))
     values.pop("benchmarks")
     sections = {name: value for name, value in values.items() if isinstance(value, Mapping)}
-    alone = {name: value for name, value in values.items() if name not in sections}
+    alone = {_SAID.get(name, name): value for name, value in values.items() if name not in sections}
     groups = sorted(path for path in CONF.iterdir() if path.is_dir())
     choices = {group.name: ", ".join(sorted(path.stem for path in group.glob("*.yaml"))) for group in groups}
     lines = [
@@ -134,7 +135,7 @@ def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
                 hint=f"Say {now}" if now else "Settings are given as key=value",
             )  # fmt: skip
         else:
-            overrides.append(_storage_root(argument))
+            overrides.append(_promoted_model(_storage_root(argument)))
     keys = [text.split("=")[0].lstrip("+~") for text in overrides]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -148,6 +149,12 @@ def _storage_root(argument: str) -> str:
     if key != "storage" or not value or (CONF / "storage" / f"{value}.yaml").is_file():
         return argument
     return f"storage.root={value}"
+
+
+def _promoted_model(argument: str) -> str:
+    """`model=NAME` says which model is promoted: Hydra would look for a file of conf/model instead."""
+    key, _, value = argument.partition("=")
+    return f"promoted_model={value}" if key == "model" else argument
 
 
 def _composed(job: str, own: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -251,7 +258,9 @@ def unknown_key(found: str, known: Sequence[str]) -> SettingsError:
     """Names the nearest known key: one that ends alike, else one that is spelt alike."""
     if found in _OF_ONE_JOB:
         hint = f"It is one of jobs.{_OF_ONE_JOB[found]}"
-        return SettingsError("unknown key in this job's settings", found=found, hint=hint)
+        if found == "promoted_model":
+            hint += "; which models run is said by only=[MODEL]"
+        return SettingsError("unknown key in this job's settings", found=_SAID.get(found, found), hint=hint)
     sections = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
     places = {path.rpartition(".")[2]: path for path in sorted([*known, *sections], key=lambda path: -path.count("."))}
     if "." in found:

@@ -34,8 +34,9 @@ def write_earlier_names(run: RunFolder, settings: Settings) -> Path:
     folder = Path(settings.storage.root) / FOLDER
     registry = registry_of(settings)
     _write(folder / "ml_config.json", run.json("config.json"))
-    if registry.view_path.is_file():
-        _write(folder / "production" / "model_registry.json", read_json(registry.view_path))
+    view = registry.view()
+    if view is not None:
+        _write(folder / "production" / "model_registry.json", view)
     history = registry.history()
     if history:
         _write(folder / "training_history.json", history[-KEEP_HISTORY:])

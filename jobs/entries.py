@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from demand.masking import masked
 from jobs.fleet import Fleet
 from jobs.race import Race
 from jobs.rowless import failed_models, without_rows
@@ -14,6 +15,7 @@ from models.catalog import recipe
 from models.ensemble import KIND
 
 KEEP_LISTED = 10  # features named in an entry
+LONGEST_CAUSE = 500  # characters
 
 
 def entries(fleet: Fleet, race: Race, verdict: Verdict, release: int | None) -> dict[str, dict[str, Any]]:
@@ -40,7 +42,9 @@ def entries(fleet: Fleet, race: Race, verdict: Verdict, release: int | None) -> 
             "parameters": _parameters(fleet, kind),
         }
         if lent and fleet.intent is not None:
-            entry["error"] = f"{fleet.intent.idle.get(kind, 'not asked for')}; release {fleet.intent.release}'s is used"
+            entry["error"] = (
+                f"{fleet.intent.idle.get(kind, 'not asked for')}; release {fleet.intent.lender(kind)}'s is used"
+            )
         elif kind in without:
             entry["error"] = without[kind]
         shares = importances(fleet, kind)
@@ -54,6 +58,16 @@ def entries(fleet: Fleet, race: Race, verdict: Verdict, release: int | None) -> 
             "seconds": round(seconds.get(kind, 0.0), 1),
         }
     return found
+
+
+def broken_off(fleet: Fleet, cause: str) -> list[dict[str, Any]]:
+    """An entry for each model of a run that ended before it was released: it failed, and why. The run can be resumed,
+    and then adds how it ended."""
+    manifest = fleet.run.json("manifest.json")
+    shared = {name: manifest[name] for name in ("data_hash", "config_hash")}
+    shared |= {"trained_at": manifest["created"], "run_id": fleet.run.run_id, "release": None}
+    error = masked(cause)[:LONGEST_CAUSE]
+    return [{"model_type": kind, "status": "failed", "error": error, **shared} for kind in fleet.recipes]
 
 
 def tried(fleet: Fleet, verdict: Verdict) -> list[str]:

@@ -48,7 +48,7 @@ from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
 from models.ensemble import KIND
-from models.registry import Registry
+from models.registry import Registry, registry_at
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -118,7 +118,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         if manifest["job"] != job:
             raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
-        asked = _planned(settings, panel, live, ask(settings, panel, live), intent)
+        asked = planned(settings, panel, live, ask(settings, panel, live), intent)
         return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
     check_output(settings)
     if settings.parallel_training:
@@ -128,7 +128,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     panel, report = ingested.panel, ingested.report.as_json()
     question = ask(settings, panel, live)
     intent = decide(panel, question) if decide else None
-    asked = _planned(settings, panel, live, question, intent)
+    asked = planned(settings, panel, live, question, intent)
 
     def begin(new: RunFolder) -> None:
         write_panel(panel, new.file("panel"))
@@ -136,7 +136,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         write_order_lines(new, panel.ids, ingested.lines)
         write_config(new, settings)
         decided = {"intent": intent.as_json()} if intent else {}
-        new.write_json("manifest.json", _lineage(settings, panel, job) | decided)
+        new.write_json("manifest.json", lineage(settings, panel, job) | decided)
 
     run = RunFolder.create(runs_root(settings), settings.run_id, begin)
     log.info("run %s: %d styles, %d periods (%s)", run.run_id, panel.n_series, int(panel.lengths.max()), panel.freq)
@@ -149,8 +149,15 @@ def runs_root(settings: Settings) -> Path:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The registry under the storage root."""
-    return Registry(Path(settings.storage.root) / settings.storage.model_registry)
+    """The registry under the storage root, or the one at `storage.registry_url`."""
+    return registry_at(*registry_place(settings))
+
+
+def registry_place(settings: Settings) -> tuple[str, Path]:
+    """What `models.registry.registry_at` takes: the folder or address, and where copies of releases are kept."""
+    storage = settings.storage
+    cache = Path(storage.cache) if storage.cache else Path(storage.root) / "cache"
+    return storage.registry_url or str(Path(storage.root) / storage.model_registry), cache
 
 
 def write_config(run: RunFolder, settings: Settings) -> None:
@@ -182,9 +189,10 @@ def ask(settings: Settings, panel: Panel, live: bool) -> Question:
     return Question(spec, context, settings.folds.blanks or "interpolate", settings.cleaning)
 
 
-def _planned(
+def planned(
     settings: Settings, panel: Panel, live: bool, question: Question, intent: Intent | None
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
+    """The question, the recipes that are fitted, the origins and the plan of a run."""
     check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
@@ -203,15 +211,16 @@ def compete(fleet: Fleet) -> tuple[Race, Verdict]:
     """Runs every model at every origin, adds the members that a release lends, and judges them."""
     with fleet.run.held(), fleet.stage("models"):
         race = run_race(fleet.panel, fleet.recipes, fleet.plan, fleet.question, fleet.settings, fleet.run)
-        if fleet.intent is not None and fleet.intent.release is not None:
-            release = registry_of(fleet.settings).open(fleet.intent.release)
-            race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
+        if fleet.intent is not None:
+            for number in fleet.intent.lenders:
+                release = registry_of(fleet.settings).open(number)
+                race = lend(race, fleet.intent, release, fleet.panel, fleet.question)
     with fleet.stage("evaluation"):
         verdict = judge(fleet.panel, race, fleet.origins, fleet.question, fleet.settings)
     return race, verdict
 
 
-def _lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
+def lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
     """What a number must be traceable to: data, configuration, code and library versions, seed."""
     return {
         "job": job,

@@ -12,19 +12,15 @@ import yaml
 from demand.errors import SettingsError
 from demand.ingest import ingest
 from demand.panel import Panel
-from evaluation.backtest import Question, ensemble_at, member_results
 from evaluation.folds import Fold
-from jobs.carry import known_share, laid_on, member_forecasts, trained_to
+from evaluation.stored import member_forecasts, served_forecast
+from jobs.carry import known_share, trained_to
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry_of, runs_root, write_config
 from jobs.outputs import write_parquet, write_planner_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings, raise_all
 from jobs.show import show
-from models.base import Forecast
-from models.ensemble import KIND
-from models.fallback import complete
-from models.forecast_files import read_forecasts
 from models.release import Release
 
 
@@ -33,17 +29,17 @@ def body(settings: Settings) -> int:
     row, 1 when a member of the release could not be used at all."""
     release = registry_of(settings).open("champion")
     card = release.json("card.json")
-    _refuse_others(settings, release, card)
+    refuse_others(settings, release, card)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
     show(*ingested.report.far_lines())
     panel = ingested.panel
-    _check_same_fleet(panel, release, card)
+    check_same_fleet(panel, release, card)
     question = ask(_as_released(settings, card), panel, live=True)
     fold = Fold(panel.end, card["horizon"])
     history = question.history(panel, fold)
     members, unusable = member_forecasts(release, history, question)
     served: str = card["served"]
-    live = _served(served, release, panel, members, fold, question, settings)
+    live = served_forecast(release, panel, members, fold, question, settings.ensemble)
     status = np.where(live.made_by == served, "ok", "fell_back")
     outcomes = pd.DataFrame(
         {"unique_id": live.ids.astype(object), "status": status, "cause": live.reason, "made_by": live.made_by}
@@ -69,7 +65,7 @@ def body(settings: Settings) -> int:
     return FAILED if unusable else OK
 
 
-def _check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
+def check_same_fleet(panel: Panel, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError when the release was not made for this data."""
     if not known_share(release, panel.ids.tolist()):
         raise SettingsError(
@@ -94,7 +90,7 @@ def _aged(panel: Panel, release: Release) -> list[str]:
     return [f"Warning   the models were trained {gone} periods ago: run jobs.train"] if gone > horizon else []
 
 
-def _refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
+def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError for each key that was set to another value than the release decides: it could not act."""
     stored = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),
@@ -117,23 +113,6 @@ def _as_released(settings: Settings, card: Mapping[str, Any]) -> Settings:
 
     folds = replace(settings.folds, blanks=card["blanks"])
     return replace(settings, horizon=card["horizon"], levels=tuple(card["levels"]), season=card["season"], folds=folds)
-
-
-def _served(
-    served: str, release: Release, panel: Panel, members: dict[str, Forecast], fold: Fold, question: Question,
-    settings: Settings,
-) -> Forecast:  # fmt: skip
-    history = question.history(panel, fold)
-    if served != KIND:
-        return complete(members[served], history, question.spec, question.context)
-    raw: dict[str, dict[int, Forecast]] = {kind: {fold.cutoff: forecast} for kind, forecast in members.items()}
-    for kind, forecast in read_forecasts(release.file("origins.parquet")):
-        if kind in raw and forecast.origin < fold.cutoff:
-            known = question.history(panel, Fold(forecast.origin, fold.horizon))
-            raw[kind][forecast.origin] = laid_on(known, forecast, question)
-    cutoffs = sorted({cutoff for by_cutoff in raw.values() for cutoff in by_cutoff} - {fold.cutoff})
-    earlier = member_results(panel, raw, [Fold(cutoff, fold.horizon) for cutoff in cutoffs], question)
-    return ensemble_at(panel, raw, earlier, fold, question, settings.ensemble).forecast
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from demand.durable import write_whole
 from evaluation.advice import recommendations
 from evaluation.backtest_json import Status, backtest_json
 from evaluation.leaderboard import paired_test
-from jobs.entries import entries, importances, tried
+from jobs.entries import carried, entries, importances, tried
 from jobs.fleet import Fleet
 from jobs.race import Race
 from jobs.rowless import failed_models, without_rows
@@ -121,21 +121,24 @@ def summary(
     """summary.json (contract 8.2): models attempted, succeeded, failed, skipped, and why; styles by outcome."""
     skipped = {kind: cause for kind, cause in without_rows(race).items() if kind not in failed}
     attempted = tried(fleet, verdict)
+    found = entries(fleet, race, verdict, release)
+    # Not due is skipped, too: a release lent the model, nobody tried to train it.
+    lent = {kind: found[kind]["error"] for kind in carried(fleet) if kind not in failed}
     return {
         "run_id": fleet.run.run_id,
         "trained_at": fleet.run.json("manifest.json")["created"],
         "models_attempted": len(attempted),
-        "models_succeeded": len(attempted) - len(failed) - len(skipped),
+        "models_succeeded": sum(entry["status"] == "success" for entry in found.values()),
         "models_failed": len(failed),
-        "models_skipped": len(skipped),
+        "models_skipped": len(skipped | lent),
         "failed": dict(failed),
-        "skipped": skipped,
+        "skipped": skipped | lent,
         "styles": counts(outcomes),
         "best_model": verdict.best,
         "served": verdict.served,
         "gate": {"passed": verdict.gate.passed, "reasons": list(verdict.gate.reasons)},
         "release": release,
-        "results": entries(fleet, race, verdict, release),
+        "results": found,
     }
 
 
@@ -173,6 +176,6 @@ def _measured(verdict: Verdict) -> str:
     return f": {_errors(verdict.board.set_index('model').loc[verdict.served])}"
 
 
-def where(paths: Sequence[tuple[str, Path]]) -> list[str]:
+def where(paths: Sequence[tuple[str, Path | str]]) -> list[str]:
     """`name  path` lines; paths are never cut, so that they can be copied."""
     return [f"{name:<9} {path}" for name, path in paths]

@@ -6,18 +6,22 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
-from jobs.carry import KNOWN_SHARE, known_share, styles_of
-from jobs.entries import carried, entries, named, stored_at
+from evaluation.stored import ENSEMBLE, ensemble_facts
+from jobs.activation import Activated, activate
+from jobs.entries import entries, named, stored_at
+from jobs.evidence import keep_evidence
 from jobs.fleet import Fleet, registry_of
+from jobs.gate import Decision, champion_of, decide
 from jobs.race import Race
 from jobs.serving_tables import write_serving_tables
+from jobs.settings import Settings
 from jobs.verdict import Verdict
 from models.files import write_json
 from models.forecast_files import write_forecasts
@@ -27,35 +31,54 @@ from models.release import Release
 ROWS_A_GROUP = 256  # of live forecasts: what a server reads to show one style
 
 
-def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> tuple[int, bool]:
-    """Makes the release and points `champion` at it. Returns (number, promoted).
+class Published(NamedTuple):
+    """What became of a run: its release, whether that serves, and how the gate and the health check ended."""
 
-    The first release is always promoted: the gate has already decided which model serves it. A later one replaces the
-    champion only when its served model's WAPE is not worse than the champion's by more than the spread between its own
-    origins.
+    number: int
+    promoted: bool
+    decision: Decision
+    activated: Activated | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the run's summary."""
+        ailment = self.activated.ailment if self.activated else ""
+        return {"promoted": self.promoted, "reasons": list(self.decision.reasons), "ailment": ailment}
+
+
+def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Published:
+    """Makes the release and, when the gate lets it pass, points `champion` at it.
+
+    A release that is held back stays, with the reasons in history.jsonl; `python -m jobs.promote` can ask again.
     """
     releases = registry_of(fleet.settings)
     before = releases.alias("champion")
 
     def fill(folder: Path) -> Mapping[str, Any]:
-        return _fill(folder, fleet, race, verdict, outcomes)
+        return fill_release(folder, fleet, race, verdict, outcomes)
 
     # A run killed after its release was made does not make another one when it is resumed.
     made = _release_of(releases, fleet) if fleet.settings.resume else None
     number = made or releases.publish(fill)
     if before == number:
         releases.refresh_view()
-        return number, True
-    promoted, reason = _may_replace(releases, before, number)
+        return Published(number, True, Decision(True, ("it serves already",), ()), None)
+    decision = _decision(releases, number, before, fleet.settings, proved=made is None)
     # The history first: whoever finds a promoted release finds its entries too.
     if made is None or number not in releases.releases_in_history():
         said = entries(fleet, race, verdict, number).values()
-        releases.append_history([{**entry, "promotion": reason} for entry in said])
-    if promoted:
-        releases.promote(number, expected=before, facts={"forced": False})
+        releases.append_history([{**entry, "promotion": decision.words} for entry in said])
+    activated = None
+    if decision.passed:
+        facts = {"forced": False, "gate": decision.as_json()}
+        activated = activate(releases, number, fleet.settings, expected=before, facts=facts, proved=True)
     if not fleet.settings.releases.model_versioning:
         releases.keep_only_newest()
-    return number, promoted
+    return Published(number, activated is not None and activated.serves, decision, activated)
+
+
+def _decision(releases: Registry, number: int, before: int | None, settings: Settings, *, proved: bool) -> Decision:
+    champion, why = champion_of(releases, before)
+    return decide(releases.open(number), champion, settings, proved=proved, no_champion=why)
 
 
 def _release_of(registry: Registry, fleet: Fleet) -> int | None:
@@ -68,17 +91,17 @@ def _release_of(registry: Registry, fleet: Fleet) -> int | None:
     return None
 
 
-def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:
+def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Mapping[str, Any]:
+    """Writes a release's files into an empty folder; returns the facts of its manifest."""
     if verdict.live is None:
         raise ValueError("only a run with a live origin can be released")
     run, settings, live = fleet.run, fleet.settings, verdict.live
     source = run.file("models")
     if source.is_dir():
         shutil.copytree(source, folder / "models")
-    lender = _lender(fleet)
-    if lender is not None:
-        for kind in carried(fleet):
-            shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
+    lenders = _lenders(fleet)
+    for kind, lender in lenders.items():
+        shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
     write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)], ROWS_A_GROUP)
     write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()), ROWS_A_GROUP)
     # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
@@ -88,6 +111,8 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     newest = verdict.ensembles.get(live.origin)
     if newest is not None:
         _write_table(newest.weights.to_frame(), folder / "weights.parquet")
+        write_json(folder / ENSEMBLE, ensemble_facts(newest))
+    keep_evidence(folder, fleet, race, verdict)
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
     write_serving_tables(folder, fleet, verdict)
@@ -119,7 +144,7 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {
-            kind: {**_origin_of(kind, fleet, lender), "path": path,
+            kind: {**_origin_of(kind, fleet, lenders.get(kind)), "path": path,
                    "metrics": verdict.metrics[kind], "below_threshold": _below(verdict, kind)}
             for kind in named(fleet, verdict) if (path := stored_at(fleet, verdict, kind))
         },
@@ -127,16 +152,17 @@ def _fill(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd
     }  # fmt: skip
 
 
-def _lender(fleet: Fleet) -> Release | None:
-    """The release that lends models to this run; None when all of them were trained in it."""
-    number = fleet.intent.release if fleet.intent else None
-    return registry_of(fleet.settings).open(number) if number is not None else None
+def _lenders(fleet: Fleet) -> dict[str, Release]:
+    """Kind -> the release that lends it to this run."""
+    registry = registry_of(fleet.settings)
+    lent = fleet.intent.lenders.items() if fleet.intent else ()
+    return {kind: release for number, kinds in lent for release in [registry.open(number)] for kind in kinds}
 
 
 def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any]:
     """Which run made a model's version, when, and from how many cells of history: this one, or the one that made it
     for the lending release."""
-    if lender is not None and kind in carried(fleet):
+    if lender is not None:
         entry = lender.manifest["models"][kind]
         kept = {name: entry[name] for name in ("source_path", "version", "trained_at")}
         return {**kept, "training_samples": entry.get("training_samples")}
@@ -149,27 +175,6 @@ def _origin_of(kind: str, fleet: Fleet, lender: Release | None) -> dict[str, Any
 def _below(verdict: Verdict, kind: str) -> bool:
     row = verdict.board.loc[verdict.board["model"] == kind]
     return bool(len(row) and row.iloc[0]["below_threshold"])
-
-
-def _may_replace(registry: Registry, champion: int | None, number: int) -> tuple[bool, str]:
-    if champion is None:
-        return True, "first release"
-    old, new = (registry.open(n).json("card.json") for n in (champion, number))
-    if old["freq"] != new["freq"] or old["horizon"] != new["horizon"]:
-        return True, "another calendar or horizon: no common yardstick with the champion"
-    share = known_share(registry.open(champion), styles_of(registry.open(number)))
-    if share < KNOWN_SHARE:
-        return True, f"another fleet: release {champion} knows {share:.0%} of its styles"
-    then, now = (_relative_wape(card) for card in (old, new))
-    if then is not None and now is not None and now > then + 0.03:
-        return False, f"held back: WAPE against the seasonal naive {now:.3f}, the champion's {then:.3f}"
-    return True, "not worse than the champion"
-
-
-def _relative_wape(card: Mapping[str, Any]) -> float | None:
-    """WAPE of what is served over the seasonal naive's on the same origins: comparable between data of two dates."""
-    served, naive = (card["metrics"][name]["wape"] for name in (card["served"], "seasonal_naive"))
-    return served / naive if served is not None and naive else None
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -49,7 +49,12 @@ def body(settings: Settings) -> int:
 def nothing_released(registry: Registry) -> VersionNotFound:
     """The error of whoever needs a release where none was made."""
     hint = "Run python -m jobs.pipeline first"
-    return VersionNotFound("nothing was released yet", registry=str(registry.root), hint=hint)
+    return VersionNotFound("nothing was released yet", registry=registry.name, hint=hint)
+
+
+def numbered(registry: Registry, asked: int | str) -> int | None:
+    """The number of a release that is asked for by number or alias; None when the alias points nowhere."""
+    return registry.alias(asked) if isinstance(asked, str) else asked
 
 
 def aliases_of(registry: Registry) -> dict[int, list[str]]:
@@ -80,7 +85,11 @@ def _promotion(pointer: Mapping[str, Any]) -> str:
     """One line: when, what, and why."""
     at, facts = str(pointer["at"] or "unknown")[:16].replace("T", " "), pointer["facts"]
     left = facts.get("rolled_back_from")
-    what = "promoted" if left is None else f"rolled back from {left}"
+    what = "promoted" if left is None else f"{'automatically ' * bool(facts.get('automatic'))}rolled back from {left}"
+    if facts.get("model_from"):
+        what += f" ({facts['model']} from release {facts['model_from']})"
+    if facts.get("styles_from"):
+        what += f" ({len(facts['styles'])} styles from release {facts['styles_from']})"
     why = f": {facts['reason']}" if facts.get("reason") else ""
     return f"{at}  release {pointer['release']} {what}{' (forced)' if facts.get('forced') else ''}{why}"
 

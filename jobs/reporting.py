@@ -57,6 +57,8 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
         cleaning=fleet.report,
         failures=without_rows(race),
         timings=dict(fleet.stages),
+        trend_analysis=settings.report.trend_analysis,
+        seasonal_decomposition=settings.report.seasonal_decomposition,
         settings={
             "source": masked(settings.source.path),
             "calendar": fleet.panel.freq,

@@ -18,7 +18,7 @@ from jobs.trained import fingerprints, outcome
 from models.job import Ask
 from models.ledger import Ledger
 
-TRAIN = ("-m", "jobs.train")
+TRAIN: tuple[str, ...] = ("-m", "jobs.train")
 # Keys of this process and of the schedule's, and those that the job itself decides.
 _OWN = ("job", "once", "dry", "until", "run_id", "resume", "validate", "force", "due", "progress")
 

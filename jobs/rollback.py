@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from demand.errors import SettingsError, VersionNotFound
+from jobs.activation import refuse_unproved
 from jobs.entry import OK, run
 from jobs.fleet import registry_of
-from jobs.releases import nothing_released
+from jobs.releases import nothing_released, numbered
 from jobs.settings import Settings
 from jobs.show import show
 from models.registry import Registry
@@ -14,15 +15,21 @@ from models.registry import Registry
 def body(settings: Settings) -> int:
     """Points the champion at `release`, or at the one before it, and notes it with the reason.
 
-    The release is compared with its manifest first; whatever is wrong with it, the champion stays. Raises
-    VersionNotFound when there is none to go back to, SettingsError when `release` never served or serves now,
-    RegistryError when another process moved the champion meanwhile.
+    The release is compared with its manifest first, and its models must repeat their golden prediction; whatever is
+    wrong with it, the champion stays. Raises VersionNotFound when there is none to go back to, SettingsError when
+    `release` never served or serves now, or when older releases are not kept (`releases.model_versioning=false`),
+    RegistryError when the models cannot be trusted or another process moved the champion meanwhile.
     """
+    if not settings.releases.model_versioning:
+        raise SettingsError(
+            "there is nothing to go back to: only the newest release is kept", key="releases.model_versioning",
+            found=False, hint="Set releases.model_versioning=true, for this job too, to keep and restore releases",
+        )  # fmt: skip
     registry = registry_of(settings)
     champion = registry.alias("champion")
     if champion is None:
         raise nothing_released(registry)
-    target = settings.release or registry.alias("previous")
+    target = numbered(registry, settings.release or "previous")
     served = served_before(registry)
     if target is None:
         raise VersionNotFound("there is no release before the champion", champion=champion)
@@ -34,11 +41,12 @@ def body(settings: Settings) -> int:
             hint="See python -m jobs.releases",
         )  # fmt: skip
     facts = {"forced": False, "rolled_back_from": champion, "reason": settings.reason}
+    refuse_unproved(registry.open(target))
     registry.promote(target, expected=champion, facts=facts)
     show(
         f"Release   {target} serves again, in the place of {champion}",
         "Undo      python -m jobs.rollback, with the same storage",
-        f"Noted in  {registry.promotions_path}",
+        f"Noted in  {registry.place('log')}",
     )
     return OK
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from demand.durable import unwritable
+from demand.durable import unwritable, write_whole
 from demand.errors import StorageError, VersionNotFound, VersionUnreadable
 from jobs.keys import UNAVAILABLE_MODELS
 from jobs.settings import Settings, chosen_models
-from jobs.ticks import Tick, Ticks, alert_ticks, due_now
+from jobs.ticks import Tick, Ticks, alert_ticks, due_now, view
 from models.catalog import BASELINES, CLOSED_LIST
 from models.ensemble import KIND
-from models.files import read_json
+from models.files import read_json, write_json
 from models.job import Ask, Job
-from models.ledger import Ledger
+from models.ledger import SCHEDULE, Ledger
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 20  # newest jobs: among them is the one a killed scheduler had asked for
@@ -53,6 +53,10 @@ class Rounds:
         object.__setattr__(self, "ticks", Ticks(self.ledger.root / "ticks"))
 
     @property
+    def view_path(self) -> Path:
+        return self.ledger.root / SCHEDULE
+
+    @property
     def alerts_path(self) -> Path:
         return Path(self.settings.storage.root) / "monitoring" / "latest.json"
 
@@ -73,6 +77,9 @@ class Rounds:
 
             ready = [tick for tick in self._followed(put, now) if self._can_start(tick, put)]
             job = self._started(ready, put) if ready else None
+            if fired or changed or not self.view_path.is_file():
+                value = view(self.ticks.all(), self.settings.schedule, now)
+                write_whole(self.view_path, lambda path: write_json(path, value))
             return Looked(fired, job, tuple(changed))
 
     def _new(self, now: datetime) -> Iterator[Tick]:

@@ -17,18 +17,18 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from demand.errors import DemandError, SettingsError
-from jobs.due import ScheduleSettings, firings
+from jobs.due import ScheduleSettings
 from jobs.entry import FAILED, OK, WIDTH, run
 from jobs.retrain import ledger_of, masked_arguments, shared_arguments
 from jobs.rounds import Looked, Rounds
 from jobs.settings import Settings
 from jobs.show import show
-from jobs.ticks import Tick
+from jobs.ticks import Tick, moments
 from models.detached import start_job
 from models.job import Job, now_utc, stamp
 
 log = logging.getLogger(__name__)
-RETRAIN = ("-m", "jobs.retrain")
+RETRAIN: tuple[str, ...] = ("-m", "jobs.retrain")
 POLL_S = 20.0  # jobs that ended, alerts, and what another process wrote are looked at so often
 CRON_LATE = timedelta(hours=1)  # how long ago a trigger may have fired when cron looks for the first time ever
 AHEAD = timedelta(days=8)
@@ -86,7 +86,7 @@ def serve(rounds: Rounds) -> int:
     """Looks at every trigger's moment and every 20 seconds, until a signal stops it."""
     schedule = rounds.settings.schedule
     rounds.ticks.began(now_utc())
-    clock = BlockingScheduler(timezone=schedule.zone)
+    clock = BlockingScheduler(timezone=UTC)
     # Kept nowhere but in memory: which moments are owed follows from the ledger's rows, which also survive two
     # processes and a crash between them. A job store would say the same a second time, pickled.
     options: dict[str, Any] = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -126,21 +126,8 @@ class Moments(BaseTrigger):  # type: ignore[misc]
         for days in (8, 32, 366, 1465):  # most triggers are near
             found = next(iter(moments(self._schedule, after, after + timedelta(days=days))), None)
             if found is not None:
-                return found[0].astimezone(self._schedule.zone)
+                return found[0]  # in UTC: a local time of a repeated hour equals nothing, by Python's rules
         return None
-
-
-def moments(schedule: ScheduleSettings, after: datetime, last: datetime) -> list[tuple[datetime, str, tuple[str, ...]]]:
-    """(moment in UTC, cadence, models) of all firings with after < moment <= last, ascending."""
-    first, final = (moment.astimezone(schedule.zone).date() for moment in (after, last))
-    found = [
-        (moment, str(cadence), models)
-        for cadence, models in schedule.cadences.items()
-        if models
-        for moment in firings(schedule, cadence, first - timedelta(days=1), final + timedelta(days=1))
-        if after < moment <= last
-    ]
-    return sorted(found, key=lambda one: (one[0], list(schedule.cadences).index(one[1])))  # type: ignore[arg-type]
 
 
 def upcoming(schedule: ScheduleSettings, now: datetime, until: date | None) -> list[str]:

@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
 from demand.settings import STRICT
+from models.buckets import parsed
+from models.registry import ALIASES
 
 
 def _as_whole(value: object) -> object:
@@ -32,8 +34,16 @@ def _auto_or_whole(value: object) -> object:
     raise ValueError("must be auto or a whole number of at least 1")
 
 
+def _number_or_alias(value: object) -> object:
+    value = _as_whole(value)
+    if value in ALIASES or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"must be the number of a release, or {', '.join(ALIASES)}")
+
+
 # One check of both: a union would tell of its insides.
 AutoOrWhole = Annotated[Literal["auto"] | int, PlainValidator(_auto_or_whole)]
+WhichRelease = Annotated[str | int, PlainValidator(_number_or_alias)]
 Metric = Literal["wape", "mape", "mase", "rmsse", "rmse", "mae", "r2"]
 
 
@@ -97,15 +107,25 @@ class ClusterSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class StorageSettings:
-    """Where runs and releases are written; both registries are folders under the root."""
+    """Where runs and releases are written; both registries are folders under the root.
+
+    registry_url: s3://bucket/prefix, where releases live instead of `model_registry` (None = in that folder). cache:
+    where copies of an object store's releases are kept (None = the folder cache under the root).
+    """
 
     root: str = "storage"
     model_registry: str = "registry"
     training_registry: str = "runs"
+    registry_url: str | None = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         if not self.root.strip():
             raise SettingsError("must name a folder", key="storage.root", found=self.root)
+        if self.cache is not None and (not self.cache.strip() or "://" in self.cache):
+            raise SettingsError("must name a folder", key="storage.cache", found=self.cache)
+        if self.registry_url is not None:
+            parsed(self.registry_url)
         for name in ("model_registry", "training_registry"):
             parts = getattr(self, name).replace("\\", "/").split("/")
             if any(part in ("", ".", "..", "~") for part in parts):
@@ -153,12 +173,34 @@ class TuningSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class MonitoringSettings:
-    """Matured accuracy after a release; degradation_threshold: relative rise of WAPE over the release's backtest."""
+    """What `jobs.monitor` measures after a release, and when it alarms.
+
+    track_performance: matured accuracy over the newest `performance_window_days`. alert_on_degradation: alarms when
+    matured WAPE is more than `degradation_threshold` (relative) above the release's backtest and the rise is beyond
+    chance. false_alarm: the chance of an alarm where nothing changed, of the degradation and of the drift as a whole.
+    min_cells, min_days: what must have matured before accuracy is judged. alert_on_drift, drift_psi, drift_ratio,
+    drift_share: see `evaluation.drift.DriftLimits`. new_data_share: new cells since the origin over those the release
+    knew (None = never alarms). stale_after_days: age of the newest data (None = never alarms). trial_*: the stop rule
+    of champion against challenger. fail_on_alert: exit code 1 when there is an alert.
+    """
 
     track_performance: Flag = True
     performance_window_days: Whole = 30
     alert_on_degradation: Flag = True
     degradation_threshold: Annotated[float, Field(strict=True, gt=0)] = 0.1
+    false_alarm: Share = 0.01
+    min_cells: Whole = 100
+    min_days: Whole = 7
+    alert_on_drift: Flag = True
+    drift_psi: Annotated[float, Field(strict=True, gt=0)] = 0.25
+    drift_ratio: Annotated[float, Field(strict=True, gt=1)] = 1.5
+    drift_share: Share = 0.15
+    new_data_share: Annotated[float, Field(strict=True, gt=0)] | None = 0.1
+    stale_after_days: Whole | None = 7
+    trial_level: Share = 0.05
+    trial_min_days: Whole = 14
+    trial_max_days: Whole = 90
+    fail_on_alert: Flag = False
 
 
 @dataclass(frozen=True, config=STRICT)

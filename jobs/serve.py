@@ -51,7 +51,10 @@ def body(settings: Settings, told: Sequence[str] | None = None) -> int:
     from serve_app import deployment
 
     arguments = tuple(text for text in (sys.argv[1:] if told is None else told) if not text.startswith("serve."))
-    config = Config(serve, str(root), settings.storage.model_registry, arguments, as_plain(settings))
+    config = Config(
+        serve, str(root), settings.storage.registry_url or settings.storage.model_registry, arguments,
+        as_plain(settings), settings.storage.cache or "",
+    )  # fmt: skip
     asked = Asked()
     with tempfile.TemporaryDirectory(prefix="loom-") as scratch, _signals(asked):
         deployment.state_environment(serve, Path(scratch))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from demand.errors import DataError
 from demand.store import write_panel
 from evaluation.serving import Columns, Standing, history_columns, scored_origins, style_columns
 from evaluation.serving_accuracy import accuracy_columns
@@ -25,6 +26,7 @@ STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
 NULLABLE_COUNTS = ("n_orders",)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     """styles.parquet, weeks.parquet, fleet_totals.parquet, accuracy.parquet (rows of the served kind and of every live
     member, by model), panel/ and quality.json."""
@@ -46,6 +48,12 @@ def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], ...]:
     scored = scored_origins(panel, verdict.results["seasonal_naive"], live, blanks)
     past = history_columns(panel, live, blanks, order_lines(fleet.run))
     forecasts = dict(sorted({**verdict.live_members, verdict.served: served}.items()))
+    odd = [model for model, forecast in forecasts.items() if not np.array_equal(forecast.ids, live.ids)]
+    if odd:
+        raise DataError(
+            "live forecasts are not of the styles that are known at their origin", models=odd, styles=len(live.ids),
+            hint="The demand of the run is not the one these were made from: start a new run",
+        )  # fmt: skip
     results = {model: verdict.results.get(model, ()) for model in forecasts}
     level = bounds_level(fleet.settings)
     threshold = fleet.settings.ensemble.confidence_threshold

@@ -40,6 +40,7 @@ from jobs.sections import (
     Share,
     StorageSettings,
     TuningSettings,
+    WhichRelease,
     Whole,
 )
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
@@ -56,7 +57,8 @@ DEFAULT_FOLDS = 5
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
-                "reason", "due", "job", "once", "dry", "until", "name", "role", "days", "revoke")  # fmt: skip
+                "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
+                "until")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -115,7 +117,7 @@ class Settings:
     progress: Literal["auto"] | Flag = "auto"
     show: str | None = None
     due_on: date | None = None
-    release: Whole | None = None
+    release: WhichRelease | None = None
     reason: Name | None = None
     name: Name | None = None
     role: Literal["read", "operate", "admin"] | None = None
@@ -126,6 +128,8 @@ class Settings:
     once: Flag = False
     dry: Flag = False
     until: date | None = None
+    promoted_model: str | None = None
+    styles: tuple[Name, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":
@@ -151,6 +155,8 @@ class Settings:
             refuse_unknown(self.due, CLOSED_LIST, "due")
         if self.show is not None:
             refuse_unknown([self.show], self.models, "show")
+        if self.promoted_model is not None:
+            refuse_unknown([self.promoted_model], self.models, "model")
         spec_levels(self)
         chosen_models(self)
 

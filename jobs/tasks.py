@@ -114,7 +114,7 @@ def _one_model(kind: str, part: Panel, work: Work) -> list[Forecast]:
         if keep.any():
             mine = np.flatnonzero(keep)
             made, fits = _fit_and_forecast(work.recipes[kind], history.take(mine), fits, work)
-            rows = _laid_over(rows, made, mine)
+            rows = laid_over(rows, made, mine)
         out.append(rows)
         if cutoff == work.live:
             _keep_models(fits, history, kind, work)
@@ -135,7 +135,7 @@ def _fit_and_forecast(recipe: Forecaster, history: Panel, fits: list[_Fit], work
             continue
         kept.append(fit)
         take = ~out.made[rows]
-        out = _laid_over(out, forecast.take(np.flatnonzero(take)), rows[take])
+        out = laid_over(out, forecast.take(np.flatnonzero(take)), rows[take])
     missing = np.flatnonzero(~out.made)
     if not len(missing) or (recipe.pools_series and kept):
         return out, kept
@@ -144,7 +144,7 @@ def _fit_and_forecast(recipe: Forecaster, history: Panel, fits: list[_Fit], work
         return replace(out, reason=np.where(out.made, out.reason, late)), kept
     newest = _fitted(recipe, history.take(missing), work)
     for rows, forecast, _ in newest:
-        out = _laid_over(out, forecast, missing[rows])
+        out = laid_over(out, forecast, missing[rows])
     return out, [*kept, *(fit for _, _, fit in newest if fit is not None)]
 
 
@@ -180,7 +180,7 @@ def _late(work: Work) -> bool:
     return work.task.kind != "arrays" and work.deadline is not None and time.time() >= work.deadline
 
 
-def _laid_over(base: Forecast, rows: Forecast, positions: np.ndarray) -> Forecast:
+def laid_over(base: Forecast, rows: Forecast, positions: np.ndarray) -> Forecast:
     """`base` with `rows` in place of the rows at `positions`."""
     changed = {}
     for name in ("mean", "quantiles", "made_by", "level", "reason", "note"):

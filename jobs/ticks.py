@@ -25,6 +25,8 @@ BEGAN = "began.json"
 _MOMENT = re.compile(r"(?P<cadence>[a-z]+)-(?P<moment>\d{8}T\d{4}Z)")
 _FORM = "%Y%m%dT%H%MZ"
 CAUSES = ("degradation", "drift", "new_data")
+SHOWN_ROWS, SHOWN_AHEAD = 20, 10
+MISSED = ("missed", "it could not start")
 SHOWN_ID = 200  # characters of an alert's id that are kept
 
 
@@ -72,8 +74,9 @@ def due_now(newest: Mapping[str, datetime], schedule: ScheduleSettings, now: dat
     skipped, each with its reason.
     """
     found = []
+    now = now.astimezone(UTC)
     for cadence, models in schedule.cadences.items():
-        since = newest[cadence]
+        since = newest[cadence].astimezone(UTC)
         first, last = (moment.astimezone(schedule.zone).date() for moment in (since, now))
         day = timedelta(days=1)
         moments = [m for m in firings(schedule, cadence, first - day, last + day) if since < m <= now] if models else []
@@ -89,8 +92,21 @@ def due_now(newest: Mapping[str, datetime], schedule: ScheduleSettings, now: dat
     return sorted(found, key=lambda tick: (tick.moment, tick.name))
 
 
+def moments(schedule: ScheduleSettings, after: datetime, last: datetime) -> list[tuple[datetime, str, tuple[str, ...]]]:
+    """(moment in UTC, cadence, models) of all firings with after < moment <= last, ascending."""
+    first, final = (moment.astimezone(schedule.zone).date() for moment in (after, last))
+    found = [
+        (moment, str(cadence), models)
+        for cadence, models in schedule.cadences.items()
+        if models
+        for moment in firings(schedule, cadence, first - timedelta(days=1), final + timedelta(days=1))
+        if after < moment <= last
+    ]
+    return sorted(found, key=lambda one: (one[0], list(schedule.cadences).index(one[1])))  # type: ignore[arg-type]
+
+
 def alert_ticks(value: Any, now: datetime) -> list[Tick]:
-    """A row for each alert of the monitoring: {alerts: [{cause, models, at, id}]}; what is no alert is logged.
+    """A row for each alert that training answers: {alerts: [{cause, models, at, id}]}; what is no alert is logged.
 
     The name follows from cause and id: an alert that stands for days is one row.
     """
@@ -98,15 +114,35 @@ def alert_ticks(value: Any, now: datetime) -> list[Tick]:
     found = []
     for alert in alerts if isinstance(alerts, Sequence) and not isinstance(alerts, str) else []:
         cause, identity = (alert.get("cause"), alert.get("id")) if isinstance(alert, Mapping) else (None, None)
-        if cause not in CAUSES or not isinstance(identity, str | int):
+        if not isinstance(cause, str) or not isinstance(identity, str | int):
             log.warning("an alert of the monitoring cannot be read: cause %r, id %r", cause, identity)
+            continue
+        if cause not in CAUSES:  # old data, say: training is no answer to it
             continue
         named = alert.get("models")
         models = tuple(str(model) for model in named) if isinstance(named, list | tuple) else ()
         digest = hashlib.sha256(str(identity).encode("utf-8", "replace")).hexdigest()[:16]
         why = f"alert {str(identity)[:SHOWN_ID]}"
-        found.append(Tick(f"{cause}-{digest}", str(cause), stamp(now), models, why=why))
+        found.append(Tick(f"{cause}-{digest}", cause, stamp(now), models, why=why))
     return found
+
+
+def view(ticks: Sequence[Tick], schedule: ScheduleSettings, now: datetime) -> dict[str, Any]:
+    """The schedule for those who only read: counts by status, triggers missed so far, the newest rows, what comes.
+
+    missed: rows that were skipped because nobody looked, or another job ran, until a newer one came. Strict JSON.
+    """
+    newest = sorted(ticks, key=lambda tick: (tick.moment, tick.name), reverse=True)[:SHOWN_ROWS]
+    ahead = moments(schedule, now, now + timedelta(days=40))[:SHOWN_AHEAD]
+    return {
+        "looked_at": stamp(now),
+        "timezone": schedule.timezone,
+        "auto_retrain": schedule.auto_retrain,
+        "counts": {status: sum(tick.status == status for tick in ticks) for status in get_args(Status)},
+        "missed": sum(tick.status == "skipped" and tick.why.startswith(MISSED) for tick in ticks),
+        "newest": [asdict(tick) for tick in newest],
+        "next": [{"at": stamp(at), "trigger": name, "models": list(models)} for at, name, models in ahead],
+    }
 
 
 class Ticks:

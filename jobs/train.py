@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from datetime import UTC, datetime
+from pathlib import Path
 
+from demand.errors import SettingsError, StorageError
 from jobs.carry import Intent, what_is_due, with_carried
 from jobs.earlier_names import write_earlier_names
+from jobs.entries import broken_off
 from jobs.entry import FAILED, OK, run
-from jobs.fleet import Decide, compete, prepare, registry_of
+from jobs.fleet import Decide, Fleet, compete, prepare, registry_of
+from jobs.gate import gate_lines
 from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
 from jobs.publish import publish
 from jobs.reporting import write_backtest_plot, write_run_report
@@ -17,6 +22,8 @@ from jobs.settings import Settings
 from jobs.show import show
 from jobs.validated import only_validated
 from jobs.verdict import outcomes
+
+log = logging.getLogger(__name__)
 
 
 def body(settings: Settings) -> int:
@@ -61,20 +68,28 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     if settings.validate:
         return only_validated(settings)
     fleet = prepare(settings, job, live=True, decide=decide)
-    race, verdict = compete(fleet)
+    try:
+        race, verdict = compete(fleet)
+    except SettingsError:  # refused: nothing was tried
+        raise
+    except Exception as error:
+        _record_failure(fleet, error)
+        raise
     styles = outcomes(fleet.panel, verdict, race, fleet.question, fleet.rejected, fleet.settings)
     failed = failed_models(race, fleet.settings)
     with fleet.stage("files"):
         write_tables(fleet, race, verdict, styles)
         write_backtest(fleet, race, verdict)
     with fleet.stage("release"):
-        number, promoted = publish(fleet, race, verdict, styles)
+        published = publish(fleet, race, verdict, styles)
+    number = published.number
     if report:
         with fleet.stage("report"):
             write_run_report(fleet, race, verdict, styles)
-    fleet.run.write_json("summary.json", summary(fleet, race, verdict, styles, failed, number))
-    release = registry_of(fleet.settings).root / "releases" / f"{number:06d}"
-    paths = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
+    told = summary(fleet, race, verdict, styles, failed, number)
+    fleet.run.write_json("summary.json", {**told, "promotion": published.as_json()})
+    release = registry_of(fleet.settings).place(f"releases/{number:06d}")
+    paths: list[tuple[str, Path | str]] = [("Forecast", fleet.run.file("forecast.csv")), ("Release", release)]
     if settings.plot or fleet.settings.export.earlier_names:
         paths.append(("Plot", write_backtest_plot(fleet, verdict)))
     if fleet.settings.export.earlier_names:
@@ -82,10 +97,19 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     if report:
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed), *(_lines(fleet.intent) if fleet.intent else ()))
-    if not promoted:
-        show(f"Held back  release {number} was not promoted; see registry/history.jsonl")
+    show(*gate_lines(number, published.decision), *(published.activated.lines() if published.activated else ()))
     show(*where(paths))
-    return FAILED if failed else OK
+    ill = published.activated is not None and published.activated.ailment
+    return FAILED if failed or ill else OK
+
+
+def _record_failure(fleet: Fleet, error: Exception) -> None:
+    """One failed entry a model in the history; the error that ended the run is told whatever becomes of them."""
+    try:
+        failed = broken_off(fleet, f"{type(error).__name__}: {error}")
+        registry_of(fleet.settings).append_history([*failed])
+    except StorageError as also:
+        log.warning("the failure is not in the history: %s", also)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def fingerprints(registry: Registry, release: int | str = "champion") -> dict[st
 
 
 def outcome(job: Job, settings: Settings, ended: Ended, before: Mapping[str, str]) -> Outcome:
-    """Success: a new release serves, in which every model asked for is another than before. Partial: some of that is
-    not so, and it is said why. Failed: nothing was trained, or nothing that was asked for.
+    """Success: a new release serves, its models are others than before, and none that was asked for failed. Partial:
+    some of that is not so, and it is said why. Failed: nothing was trained, or nothing that was asked for.
 
     before: the champion's fingerprints when the job began.
     """
@@ -68,9 +68,9 @@ def outcome(job: Job, settings: Settings, ended: Ended, before: Mapping[str, str
     asked = list(job.ask.only or [kind for kind, entry in results.items() if entry["status"] != "skipped"])
     errors = [f"{kind}: {why}" for kind, why in summary["failed"].items()]
     errors += [f"{kind}: it was not trained" for kind in asked if kind not in made and kind not in summary["failed"]]
-    promoted = any(int(pointer["release"]) == number for pointer in registry.promotions())
-    if not promoted:
-        errors.append(f"release {number} is held back: {_held_back(registry, number)}")
+    serving = registry.alias("champion") == number
+    if not serving:
+        errors.append(_not_serving(registry, number))
     if made and not changed:
         errors.append("the models came out as they were: data and settings are the same")
     facts: dict[str, Any] = {
@@ -79,7 +79,7 @@ def outcome(job: Job, settings: Settings, ended: Ended, before: Mapping[str, str
     if not any(kind in made for kind in asked):
         return Outcome("failed", "; ".join(errors) or "no model was trained", **facts)
     if errors:
-        serves = f"release {number} serves" if promoted else "the champion stays"
+        serves = f"release {number} serves" if serving else f"release {registry.alias('champion')} serves"
         return Outcome("partial", f"{serves}; {'; '.join(errors)}", **facts)
     return Outcome("success", f"release {number} serves: {', '.join(changed)} trained anew", **facts)
 
@@ -125,11 +125,16 @@ def _last_error(said: Sequence[str]) -> str:
     return ""
 
 
-def _held_back(registry: Registry, number: int) -> str:
-    """Why the gate kept a release from serving, as the history has it."""
+def _not_serving(registry: Registry, number: int) -> str:
+    """Why a release does not serve: it was taken back since, or the gate held it back, as the history has it."""
+    pointers = registry.promotions()
+    if any(int(pointer["release"]) == number for pointer in pointers):
+        reason = pointers[-1]["facts"].get("reason")
+        return f"release {number} was promoted and serves no longer" + (f": {reason}" if reason else "")
     try:
         said = [str(entry["promotion"]) for entry in registry.history()
                 if entry.get("release") == number and entry.get("promotion")]  # fmt: skip
     except DemandError as error:
         return str(error)
-    return said[-1].removeprefix("held back: ") if said else "see registry/history.jsonl"
+    reason = said[-1].removeprefix("held back: ") if said else "see history.jsonl"
+    return f"release {number} is held back: {reason}"

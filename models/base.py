@@ -204,6 +204,10 @@ class FittedForecaster(ABC):
         """Feature -> share of importance (they sum to 1); empty when the model has none."""
         return {}
 
+    def reads_ahead(self) -> tuple[str, ...]:
+        """The panel's columns whose planned values may move the forecast; () when there are none."""
+        return ()
+
 
 class Forecaster(ABC):
     """A recipe: hyperparameters, nothing learned. Cheap to ship to a worker, unable to forecast.

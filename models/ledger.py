@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 KEPT = 1000  # records; older ones go with their logs
 START_S = 300.0  # a job that no process took up for so long will not begin any more
 LEASE_S = 10.0  # how long the lease is waited for: a reader may look at it for a moment
-LOOKED_AT = 5  # newest releases that served: older ones are not of a job that died just now
+SCHEDULE = "schedule.json"  # what the scheduler last saw
+LOOKED_AT = 5  # newest releases that served
 ENDED = "the process ended before it finished"
 
 
@@ -78,10 +79,8 @@ class Ledger:
                     raise KeyReused("this idempotency key came with another request", job=known["job_id"])
                 with suppress(VersionNotFound):  # so old that it is no longer kept
                     return self._settled(self._read(known["job_id"])), False
-            job = self._unfinished()
-            new = job is None
-            if job is None:
-                job = self._create(ask)
+            there = self._unfinished()
+            job, new = there or self._create(ask), there is None
             if key is not None:
                 write_whole(named, lambda path: write_json(path, {"request": digest, "job_id": job.job_id}))
         if new:
@@ -89,7 +88,7 @@ class Ledger:
         return job, new
 
     def unfinished(self) -> Job | None:
-        """The job that is queued or runs, None when there is none."""
+        """The job that is queued or runs, if any."""
         with self._locked():
             return self._unfinished()
 
@@ -161,9 +160,7 @@ class Ledger:
     def log_path(self, job_id: str) -> Path:
         return self.root / f"{job_id}.log"
 
-    # ---- with the lock held ---------------------------------------------------------------------------------------
-
-    def _unfinished(self) -> Job | None:
+    def _unfinished(self) -> Job | None:  # this and what follows: with the lock held
         # A job is created only while none is unfinished: it can only be the newest.
         for job in self._readable(self.ids()[:1]):
             return None if self._settled(job).finished else job
@@ -255,9 +252,9 @@ class Ledger:
                     path.unlink()
 
     def _path(self, job_id: str) -> Path:
-        if not JOB_ID.fullmatch(job_id):
-            raise VersionNotFound("no such job", job=job_id)
-        return self.root / f"{job_id}.json"
+        if JOB_ID.fullmatch(job_id):
+            return self.root / f"{job_id}.json"
+        raise VersionNotFound("no such job", job=job_id)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -205,6 +205,10 @@ class FittedLstm(FittedForecaster):
         parts += [f"{name} taken as unchanged: not in this history" for name in gone]
         return "; ".join(parts)
 
+    def reads_ahead(self) -> tuple[str, ...]:
+        """The columns it was fitted with; whether they were planned then is for the panel of the fit to say."""
+        return self.layout.columns
+
     @cached_property
     def _predictor(self) -> Predictor:
         start_tensorflow(self.threads)

@@ -1,296 +1,282 @@
-"""Where releases live: numbered folders that never change, aliases that point at them, a history that only grows."""
+"""Where releases live: numbered, never changed; a log says which one serves; a history only grows."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from demand.durable import staged, sync_folder, sync_tree, unwritable, write_whole
-from demand.errors import RegistryError, SettingsError, VersionNotFound, VersionUnreadable
-from models.files import read_json, write_json
+from demand.errors import RegistryError, SettingsError, StorageError, VersionNotFound, VersionUnreadable
+from models.buckets import S3Bucket
+from models.log import PROMOTED, Log
+from models.object_store import ObjectStore
+from models.pointers import (
+    ALIASES,
+    Head,
+    as_json,
+    as_lines,
+    check_alias,
+    now,
+    read_lines,
+    read_object,
+    refuse_another,
+)
 from models.release import Release, seal
+from models.stores import LocalStore, Store
+from models.views import VIEW, refresh
 
+__all__ = ["ALIASES", "Registry", "registry_at"]
 log = logging.getLogger(__name__)
-ALIASES = ("champion", "challenger", "previous")
+HISTORY = "history.jsonl"
 
 
-@dataclass(frozen=True)
+def registry_at(place: str, cache: Path) -> Registry:
+    """The registry in a folder or at s3://bucket/prefix; cache: where copies of an object store's releases are kept.
+
+    Touches nothing. Raises SettingsError when the address is none.
+    """
+    if "://" not in place:
+        return Registry(Path(place))
+    return Registry(ObjectStore(S3Bucket(place), cache))
+
+
 class Registry:
-    """A registry on a local or shared folder.
+    """A registry on a folder (local or shared) or an object store.
 
-    releases/000007/      immutable; a number is given once, by a rename onto a name that did not exist
-    aliases/champion.json {release, at, manifest_sha256, ..}; replaced whole
+    releases/000007/      immutable; a number is given once, by a put-if-absent
+    log/..7.json          what changed, one entry a change, made by a put-if-absent: this is the truth. Each entry holds
+                          the whole state after it: the aliases, and what was removed
     history.jsonl         what was trained, one object a line, appended
-    promotions.jsonl      what `champion` ever pointed at, one pointer a line, appended
-    registry.json         a view of the champion, for people and older clients
-    staging/              releases in the making, each held by a lock; what a killed process left is removed
+    head.json             views of the newest entry, replaced whole: read first, and never behind it for a reader, who
+    aliases/*.json        looks for newer entries of the log; for people and older clients
+    registry.json
     """
 
-    root: Path
+    def __init__(self, where: Path | Store) -> None:
+        self.store: Store = LocalStore(where) if isinstance(where, Path) else where
+        self.log = Log(self.store)
 
     @property
-    def staging(self) -> Path:
-        return self.root / "staging"
+    def name(self) -> str:
+        """Where it is, for people."""
+        return self.store.name
+
+    @property
+    def root(self) -> Path:
+        """The folder of a registry that has one. Raises SettingsError on an object store."""
+        if isinstance(self.store, LocalStore):
+            return self.store.root
+        raise SettingsError("this registry is not a folder", key="storage.registry_url", found=self.name)
 
     @property
     def view_path(self) -> Path:
-        return self.root / "registry.json"
+        return self.root / VIEW
 
     @property
     def history_path(self) -> Path:
-        return self.root / "history.jsonl"
+        return self.root / HISTORY
 
-    @property
-    def promotions_path(self) -> Path:
-        return self.root / "promotions.jsonl"
+    def place(self, key: str) -> str:
+        """The whole address of one of its files, for people."""
+        return self.store.place(key)
+
+    # ---- releases ---------------------------------------------------------------------------------------------------
 
     def publish(self, fill: Callable[[Path], Mapping[str, Any]]) -> int:
         """Makes a release: `fill` writes its files into a hidden folder and returns the manifest's facts.
 
-        Returns the new number. Whatever happens before the last rename, no reader sees anything. Raises StorageError
-        when the registry cannot be written.
+        Returns the new number. Whatever happens before that number is given, no reader sees anything. Raises
+        StorageError when the registry cannot be written.
         """
-        releases = self.root / "releases"
-        try:
-            with staged(self.staging) as folder:
-                releases.mkdir(parents=True, exist_ok=True)
-                seal(folder, fill(folder))
-                sync_tree(folder)
-                number = self.newest() + 1
-                while True:
-                    try:
-                        # On POSIX a folder cannot be renamed onto one that holds files: this is a put-if-absent.
-                        os.rename(folder, self._folder(number))
+        with self.store.room() as (folder, found_by):
+            seal(folder, {**fill(folder), **found_by})
+            self.store.send(folder)
+            number = self.newest() + 1
+            while True:
+                if self.store.give(folder, number):
+                    if not self.log.head().removed(number):
                         break
-                    except OSError:
-                        if not self._folder(number).exists():
-                            raise
-                        number += 1
-                sync_folder(releases)
-                return number
-        except OSError as error:
-            raise unwritable(self.root, error) from None
+                    self.store.withdraw(folder, number)  # its number was given and removed while this one was chosen
+                number += 1
+        try:
+            self._clear()
+            self.store.tidy()
+        except (StorageError, RegistryError) as error:
+            log.warning("release %d is made; what others left could not be removed: %s", number, error)
+        return number
 
     def numbers(self) -> list[int]:
         """All releases, ascending."""
-        folder = self.root / "releases"
-        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+        head = self.log.head()
+        return [number for number in self.store.numbers() if not head.removed(number)]
 
     def newest(self) -> int:
         """The highest number given so far, 0 when there is none."""
-        return max(self.numbers(), default=0)
+        return max([*self.store.numbers(), self.log.head().through])
 
     def open(self, which: int | str) -> Release:
         """A release by number or alias, checked against its manifest. Raises VersionNotFound or VersionUnreadable."""
         if isinstance(which, int):
             return self._open(which)
-        pointer = self._pointer(which)
+        pointer = self.log.head().pointer(which)
         if pointer is None:
             raise VersionNotFound("no release has this alias", alias=which, hint="Run python -m jobs.pipeline first")
         release = self._open(int(pointer["release"]))
-        _refuse_another(release, pointer)
+        refuse_another(release, pointer)
         return release
 
-    def _open(self, number: int) -> Release:
-        path = self._folder(number)
-        if not path.is_dir():
+    def _open(self, number: int, anew: bool = False) -> Release:
+        """anew: as the store holds it now, whatever copies there are; a damaged copy is made anew in any case."""
+        path = self.store.take(number, anew)
+        if path is None:
             raise VersionNotFound("no such release", release=number, releases=self.numbers())
-        return Release.open(path, number)
+        try:
+            return Release.open(path, number)
+        except VersionUnreadable:
+            if anew:
+                raise
+        return self._open(number, anew=True)
+
+    # ---- aliases ----------------------------------------------------------------------------------------------------
 
     def alias(self, name: str) -> int | None:
         """The number an alias points at, None when it points nowhere."""
-        pointer = self._pointer(name)
+        check_alias(name)
+        pointer = self.log.head().pointer(name)
         return None if pointer is None else int(pointer["release"])
+
+    def champion_pointer(self) -> dict[str, Any] | None:
+        """What serves: {release, at, manifest_sha256, previous, facts}; None when nothing does.
+
+        Cheap enough to be asked every second: one small read, and a look for the log's next entry. Never behind a
+        promotion that was confirmed before.
+        """
+        return self.pointers()["champion"]
+
+    def pointers(self) -> dict[str, dict[str, Any] | None]:
+        """All aliases of one moment, at the same price: {champion, challenger, previous}, each a pointer or None."""
+        head = self.log.head()
+        return {name: None if (one := head.pointer(name)) is None else dict(one) for name in ALIASES}
 
     def promote(self, number: int, *, expected: int | None, facts: Mapping[str, Any]) -> None:
         """Points `champion` at a release, and `previous` at what it pointed to.
 
         `expected` is the champion the caller decided against; when another one stands there by now, nothing changes
-        and RegistryError says so. `facts` (strict JSON) are kept with the pointer, in promotions.jsonl and in the view.
+        and RegistryError says so. `facts` (strict JSON) are kept with the pointer, in the log and in the view.
         """
-        release = self.open(number)
-        with self._lock():
-            self._remove_parts()
-            self._note_champion()
-            for pointer in self.promotions():
-                if pointer["release"] == number:  # it served before: only the same bytes may again
-                    _refuse_another(release, pointer)
-            before = self._pointer("champion")
-            current = None if before is None else before["release"]
-            if current != expected:
-                raise RegistryError("the champion changed meanwhile", expected=expected, found=current)
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            if before is not None and current != number:
-                kept = {name: before[name] for name in ("release", "manifest_sha256")}
-                self._point("previous", {**kept, "at": now})
-            value = {"release": number, "at": now, "manifest_sha256": release.manifest_sha256}
-            self._point("champion", {**value, "previous": current, "facts": dict(facts)})
-            self._note_champion()
-            self._write_view(release)
+        release = self._open(number, anew=True)
+        as_json(dict(facts))  # before anything is written
 
-    def refresh_view(self) -> None:
-        """Writes registry.json anew: a process killed while promoting may have left it at the champion before."""
-        with self._lock():
-            if self._pointer("champion") is not None:
-                self._write_view(self.open("champion"))
+        def change(head: Head) -> Head:
+            current = head.champion
+            champion = None if current is None else current["release"]
+            if champion != expected:
+                raise RegistryError("the champion changed meanwhile", expected=expected, found=champion)
+            self._refuse_gone(head, number)
+            if (served := self.log.served(head, number)) is not None:  # it served before: only the same bytes may again
+                refuse_another(release, served)
+            at = now()
+            kept = head.previous
+            if current is not None and champion != number:
+                kept = {"release": champion, "manifest_sha256": current["manifest_sha256"], "at": at}
+            pointer = {"release": number, "at": at, "manifest_sha256": release.manifest_sha256,
+                       "previous": champion, "facts": dict(facts)}  # fmt: skip
+            challenger = head.challenger
+            if challenger is not None and challenger["release"] == number:
+                challenger = None
+            return replace(head, champion=pointer, previous=kept, challenger=challenger,
+                           highest=max(head.highest, number))  # fmt: skip
+
+        self._commit(PROMOTED, change)
+
+    def point(self, name: str, number: int | None, facts: Mapping[str, Any] | None = None) -> None:
+        """Points `challenger` at a release, or nowhere. The other aliases are moved by `promote` alone."""
+        check_alias(name)
+        if name != "challenger":
+            raise SettingsError(
+                "only the challenger can be set by itself", found=name, hint="Promote a release instead"
+            )
+        pointer = None
+        if number is not None:
+            sha256 = self._open(number, anew=True).manifest_sha256
+            pointer = {"release": number, "at": now(), "manifest_sha256": sha256, "facts": dict(facts or {})}
+
+        def change(head: Head) -> Head | None:
+            if number is not None:
+                self._refuse_gone(head, number)
+            return None if head.challenger == pointer else replace(head, challenger=pointer)
+
+        self._commit("challenged", change)
 
     def promotions(self) -> list[dict[str, Any]]:
         """Each pointer `champion` ever was, oldest first, today's last: {release, at, previous, facts, ..}."""
-        kept, missing = self._noted()
-        return kept + missing
+        return [dict(pointer) for pointer in self.log.champions()][::-1]
 
-    def _noted(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The lines of promotions.jsonl, and the one it lacks: a champion that nobody has noted yet."""
-        kept, champion = self._lines(self.promotions_path), self._pointer("champion")
-        return kept, [] if champion is None or champion in kept[-1:] else [champion]
+    def keep_only_newest(self) -> None:
+        """`model_versioning=false`: every release but the champion, the challenger and the newest is removed, and
+        `previous` with its release."""
 
-    def _note_champion(self) -> None:
-        """Adds the champion's pointer to promotions.jsonl unless it is the last line; the caller holds the lock.
+        def change(head: Head) -> Head | None:
+            numbers = [number for number in self.store.numbers() if not head.removed(number)]
+            used = {pointer["release"] for pointer in (head.champion, head.challenger) if pointer is not None}
+            keep = (used | {max(numbers, default=0)}) & set(numbers)
+            previous = head.previous if head.previous is not None and head.previous["release"] in keep else None
+            if keep == set(numbers) and previous == head.previous:
+                return None
+            return replace(head, previous=previous, through=max(numbers), survivors=tuple(sorted(keep)))
 
-        Before each change too: a process killed after it moved the pointer left that line to the next one.
-        """
-        _, missing = self._noted()
-        if missing:
-            self._append(self.promotions_path, missing)
+        self._commit("collected", change)
+        self._clear()
 
-    def _write_view(self, champion: Release) -> None:
-        pointer = self._pointer("champion") or {}
-        shared = {"release": champion.number, "deployed_at": pointer["at"], "previous": pointer["previous"]}
-        models = champion.manifest.get("models", {})
-        view = {model: {**entry, **shared, **pointer["facts"]} for model, entry in models.items()}
-        write_whole(self.view_path, lambda path: write_json(path, view))
+    def _clear(self) -> None:
+        """Removes the files of releases that the log calls removed: now, or where a killed process did not."""
+        head = self.log.head()
+        self.store.drop([number for number in self.store.numbers() if head.removed(number)])
 
-    def append_history(self, entries: list[Mapping[str, Any]]) -> None:
+    def _commit(self, kind: str, change: Callable[[Head], Head | None]) -> None:
+        """Adds what `change` makes of the newest state to the log, then shows it."""
+        entry = self.log.commit(kind, change)
+        if not entry:
+            return
+        try:
+            self.refresh_view()
+        except (StorageError, RegistryError) as error:
+            # It has happened; saying that it failed would be wrong.
+            log.warning("entry %d of the log is made; a view of it is not: %s", entry, error)
+
+    @staticmethod
+    def _refuse_gone(head: Head, number: int) -> None:
+        if head.removed(number):
+            raise VersionNotFound("the release was removed meanwhile", release=number)
+
+    # ---- views and the history --------------------------------------------------------------------------------------
+
+    def refresh_view(self) -> None:
+        """Writes head.json, aliases/ and registry.json anew where they are behind the log (a process was killed)."""
+        refresh(self.store, self.log)
+
+    def view(self) -> dict[str, Any] | None:
+        """registry.json: {model: {path, release, metrics, ..}}; None while nothing was promoted."""
+        found = self.store.read(VIEW)
+        return None if found is None else read_object(found[0], VIEW)
+
+    def append_history(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Adds lines to history.jsonl, all or none; safe with several writers.
 
         NaN raises ValueError before anything is written; StorageError when the file cannot be written.
         """
-        with self._lock():
-            self._append(self.history_path, entries)
-
-    def _append(self, path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Adds a line an entry, all or none; the caller holds the lock."""
-        lines = "".join(json.dumps(entry, allow_nan=False, ensure_ascii=False) + "\n" for entry in entries).encode()
-        try:
-            with path.open("ab+") as file:
-                size = file.seek(0, os.SEEK_END)
-                if size and not self._ends_with_a_line(file, size):
-                    lines = b"\n" + lines  # what a killed writer left stays a line of its own
-                try:
-                    file.write(lines)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    os.ftruncate(file.fileno(), size)
-                    raise
-        except OSError as error:
-            raise unwritable(self.root, error) from None
-
-    @staticmethod
-    def _ends_with_a_line(file: BinaryIO, size: int) -> bool:
-        file.seek(size - 1)
-        return file.read(1) == b"\n"
+        if entries:
+            self.store.append(HISTORY, as_lines(entries))
 
     def history(self) -> list[dict[str, Any]]:
         """The entries of history.jsonl, oldest first; a line that a killed writer left unfinished is only logged.
 
         Raises VersionUnreadable when the file cannot be read.
         """
-        return self._lines(self.history_path)
-
-    @staticmethod
-    def _lines(path: Path) -> list[dict[str, Any]]:
-        """The objects of a file that grows by lines, oldest first."""
-        try:
-            whole = path.read_bytes() if path.is_file() else b""
-        except OSError as error:
-            raise VersionUnreadable("the history cannot be read", file=str(path), cause=str(error)) from None
-        entries = []
-        for number, line in enumerate(whole.split(b"\n"), start=1):
-            if not line:
-                continue
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = None
-            if isinstance(entry, dict):
-                entries.append(entry)
-            else:
-                log.warning("%s: line %d is not whole and is left out", path.name, number)
-        return entries
+        return read_lines(self.store.lines(HISTORY), HISTORY)
 
     def releases_in_history(self) -> set[int]:
         """Numbers of the releases that history.jsonl speaks of."""
         return {entry["release"] for entry in self.history() if "release" in entry}
-
-    def keep_only_newest(self) -> None:
-        """`model_versioning=false`: every release but the champion and the newest is removed, with aliases of them."""
-        with self._lock():
-            keep = {self.newest(), self.alias("champion")}
-            try:
-                for name in ALIASES:
-                    if self.alias(name) not in keep:
-                        (self.root / "aliases" / f"{name}.json").unlink(missing_ok=True)
-                with staged(self.staging) as bin_:
-                    for number in self.numbers():
-                        if number not in keep:  # moved away whole first: no reader sees half of it
-                            os.rename(self._folder(number), bin_ / str(number))
-            except OSError as error:
-                raise unwritable(self.root, error) from None
-
-    def _folder(self, number: int) -> Path:
-        return self.root / "releases" / f"{number:06d}"
-
-    def _pointer(self, name: str) -> dict[str, Any] | None:
-        """What an alias's file says, None when there is none."""
-        _check_alias(name)
-        path = self.root / "aliases" / f"{name}.json"
-        if not path.is_file():
-            return None
-        pointer = read_json(path)
-        if not isinstance(pointer, dict) or not isinstance(pointer.get("release"), int):
-            raise VersionUnreadable("an alias names no release", alias=name)
-        return {"at": None, "manifest_sha256": None, "previous": None, "facts": {}, **pointer}
-
-    def _point(self, name: str, value: Mapping[str, Any]) -> None:
-        _check_alias(name)
-        write_whole(self.root / "aliases" / f"{name}.json", lambda path: write_json(path, value))
-
-    def _remove_parts(self) -> None:
-        """Files under temporary names that killed processes left: who holds the lock is their only writer."""
-        try:
-            for part in (*self.root.glob(".*.part"), *self.root.glob("aliases/.*.part")):
-                part.unlink()
-        except OSError as error:
-            raise unwritable(self.root, error) from None
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with ExitStack() as held:
-            try:
-                self.root.mkdir(parents=True, exist_ok=True)
-                file = held.enter_context((self.root / ".lock").open("w"))
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:
-                raise unwritable(self.root, error) from None
-            yield
-
-
-def _refuse_another(release: Release, pointer: Mapping[str, Any]) -> None:
-    """Raises VersionUnreadable when the release is not the one this pointer was given (its manifest was replaced)."""
-    promised = pointer["manifest_sha256"]
-    if promised is not None and promised != release.manifest_sha256:
-        raise VersionUnreadable("the release is not the one that was promoted", release=release.number)
-
-
-def _check_alias(name: str) -> None:
-    if name not in ALIASES:
-        raise SettingsError("unknown alias", found=name, expected=ALIASES)

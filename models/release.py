@@ -69,8 +69,9 @@ class Release:
         return read_json(self.path / name)
 
 
-def _compare(path: Path, number: int, manifest: Any) -> None:
-    """Raises VersionUnreadable where the files below `path` are not those of the manifest."""
+def listed_files(manifest: Any, number: int) -> dict[str, Mapping[str, Any]]:
+    """{file below the release: {bytes, sha256}}. Raises VersionUnreadable when the manifest is of another format, or
+    names a file that a release cannot hold."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise VersionUnreadable("the release has another format", release=number, expected=FORMAT)
     files = manifest.get("files")
@@ -78,6 +79,16 @@ def _compare(path: Path, number: int, manifest: Any) -> None:
         isinstance(fact, dict) and {"bytes", "sha256"} <= fact.keys() for fact in files.values()
     ):
         raise VersionUnreadable("the manifest does not say what the files are", release=number)
+    for name in files:
+        parts = name.split("/")
+        if Path(name).suffix not in SUFFIXES or "\\" in name or "\0" in name or {"", ".", ".."} & {*parts}:
+            raise VersionUnreadable("a release holds plain data files only", file=name, expected=SUFFIXES)
+    return files
+
+
+def _compare(path: Path, number: int, manifest: Any) -> None:
+    """Raises VersionUnreadable where the files below `path` are not those of the manifest."""
+    files = listed_files(manifest, number)
     found = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
     odd = sorted(found ^ {*files, MANIFEST})
     if odd:

@@ -170,6 +170,10 @@ class FittedXGBoost(FittedForecaster):
         """Feature -> share of the point booster's total gain; they sum to 1 unless no tree ever split."""
         return total_gain(self.learned.point, self.recipe.names)
 
+    def reads_ahead(self) -> tuple[str, ...]:
+        """The columns that were planned in the panel of the fit."""
+        return self.recipe.plan.planned
+
     def save(self, folder: Path) -> None:
         """card.json, mean.ubj and quantiles.ubj, with the sha256 of both boosters in the card."""
         learned = self.learned

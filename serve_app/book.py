@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +15,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from demand.calendar import Calendar, Dates
 from demand.errors import StorageError, VersionUnreadable
 from demand.panel import Floats, Panel
-from demand.store import bucket_of, read_panel, stored_panel
 from evaluation.totals import Ahead, answered_days
 from models.files import read_json
 from serve_app.forecast_rows import ForecastRows
+from serve_app.history import History
+from serve_app.small_files import importances, run_settings
 
 TABLES = ("styles.parquet", "weeks.parquet", "fleet_totals.parquet", "forecasts.parquet", "members.parquet",
           "metrics.parquet", "outcomes.parquet", "accuracy.parquet")  # fmt: skip
-BUCKETS_KEPT = 8
 AGAIN = "This release was made by an older version: run python -m jobs.pipeline to make one that can be served"
 
 
@@ -63,7 +62,10 @@ class Book:
     _members: ForecastRows
     _lock: RLock = field(default_factory=RLock)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
-    _buckets: OrderedDict[int, Panel] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def _history(self) -> History:
+        return History(self.path / "panel")
 
     @classmethod
     def open(cls, path: Path, number: int, manifest_sha256: str) -> Book:
@@ -196,8 +198,7 @@ class Book:
     @property
     def config(self) -> Mapping[str, Any]:
         """The settings of the run that made the release. Raises VersionUnreadable: config.yaml holds none."""
-        found: Mapping[str, Any] = self._once("config", self._read_config)
-        return found
+        return self._once("config", lambda: run_settings(self.path))  # type: ignore[no-any-return]
 
     @property
     def board(self) -> pd.DataFrame:
@@ -223,7 +224,7 @@ class Book:
 
     def importances(self, model: str) -> dict[str, float]:
         """Feature -> share of a model's live fit, largest first; empty when it has none."""
-        shares: dict[str, float] = self._once(("importances", model), lambda: self._importances(model))
+        shares: dict[str, float] = self._once(("importances", model), lambda: importances(self.path, model))
         return shares
 
     def weights_of(self, style: str) -> dict[str, float]:
@@ -252,47 +253,22 @@ class Book:
     def panel_of(self, style: str) -> Panel:
         """The history of one style as a panel of its own."""
         self._row(self.served, style)
-        bucket = int(bucket_of(np.array([style]), self._n_buckets)[0])
-        with self._lock:
-            panel = self._buckets.pop(bucket, None)
-            if panel is None:
-                panel = self._read_bucket(bucket)
-            self._buckets[bucket] = panel
-            while len(self._buckets) > BUCKETS_KEPT:
-                self._buckets.popitem(last=False)
-        return panel.take(panel.index_of(np.array([style])))
+        with self._readable():
+            return self._history.of(style)
 
     def panel(self) -> Panel:
         """The whole fleet's history, read anew: for a job's worth of work, not for one answer."""
-        return read_panel(self.path / "panel")
+        with self._readable():
+            return self._history.whole()
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _n_buckets(self) -> int:
-        return stored_panel(self.path / "panel").buckets
-
-    def _read_bucket(self, bucket: int) -> Panel:
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            return read_panel(self.path / "panel", bucket)
+            yield
         except StorageError as error:
             raise VersionUnreadable("a stored file cannot be used", release=self.number, cause=str(error)) from None
-
-    def _read_config(self) -> Mapping[str, Any]:
-        try:
-            found = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise VersionUnreadable("config.yaml cannot be read", release=self.number, cause=str(error)) from None
-        if not isinstance(found, dict) or not isinstance(found.get("models"), dict):
-            raise VersionUnreadable("config.yaml holds no settings", release=self.number, hint=AGAIN)
-        return found
-
-    def _importances(self, model: str) -> dict[str, float]:
-        for path in sorted(self.path.glob(f"models/{model}/*/importances.json")):
-            found: dict[str, float] = read_json(path)
-            if found:
-                return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-        return {}
 
     def _place(self, model: str) -> int:
         try:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
 from demand.errors import ClusterError
-from serve_app.app import make_app
-from serve_app.retrain import retrain_router
+from serve_app.compute import Compute
+from serve_app.predictions import ComputeCall
+from serve_app.problems import Refused
+from serve_app.product import build
 from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from serve_app.telemetry import SHARED
 
+log = logging.getLogger(__name__)
 NAME = "loomcast"
+COMPUTED_AT_ONCE = 8  # one is computed, the others wait for it
 KEEP_ALIVE_S = 90
 REQUEST_S = 120.0  # the longest a request may take, in Ray's own view
 IN_FLIGHT = 1000  # of one replica: our own limits (serve_app/limits.py) refuse long before, and faster
@@ -53,14 +59,14 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
 class Endpoint:
     """One replica: opens its state, and gives Ray the application to call."""
 
-    def __init__(self, config: Config, log_level: str) -> None:
+    def __init__(self, config: Config, log_level: str, computes: Any) -> None:
         for room in ("demand", "models", "evaluation", "serve_app"):
             logging.getLogger(room).setLevel(log_level)
         _on_this_node_alone()
-        self._state = State.open(config)
+        self._state, self._computes = State.open(config), computes
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build(self._state)
+        return build(self._state, through(self._computes), named=False)
 
     def check_health(self) -> None:
         """Called by Ray; a replica that no longer follows the champion is replaced."""
@@ -87,9 +93,41 @@ def _on_this_node_alone() -> None:
     replica.add_port_to_grpc_server = bound
 
 
-def build(state: State) -> FastAPI:
-    """The application with every route of the product."""
-    return make_app(state, [retrain_router(state)], named=False)  # Ray itself sends the name of a request
+class Computes:
+    """The process that holds the models: forecasts on demand, so that no read waits for one."""
+
+    def __init__(self, config: Config, log_level: str) -> None:
+        for room in ("demand", "models", "evaluation", "serve_app"):
+            logging.getLogger(room).setLevel(log_level)
+        _on_this_node_alone()
+        self._compute = Compute(config)
+
+    async def predict(self, request: dict[str, Any]) -> dict[str, Any]:
+        """See `Compute.predict`."""
+        return await asyncio.to_thread(self._compute.predict, request)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_compute"):
+            self._compute.close()
+
+
+def through(handle: Any) -> ComputeCall:
+    """The call of another deployment. Raises Refused (503) when it has no place for one more."""
+
+    async def call(request: dict[str, Any]) -> Mapping[str, Any]:
+        from ray.exceptions import RayError
+        from ray.serve.exceptions import BackPressureError
+
+        try:
+            made: Mapping[str, Any] = await handle.predict.remote(request)
+        except BackPressureError:
+            raise Refused(503, "busy", "Other forecasts are being computed; come again", retry_after=2) from None
+        except RayError as error:
+            log.error("the models' process failed", exc_info=error)
+            raise Refused(503, "no_models", "The process that computes forecasts is starting", retry_after=5) from None
+        return made
+
+    return call
 
 
 def application(config: Config, log_level: str, shared: Path) -> Any:
@@ -97,6 +135,11 @@ def application(config: Config, log_level: str, shared: Path) -> Any:
     from ray import serve
 
     settings = config.serve
+    environment = {"num_cpus": 0, "runtime_env": {"env_vars": {SHARED: str(shared)}}}
+    computes = serve.deployment(
+        Computes, name=f"{NAME}-compute", num_replicas=1, max_ongoing_requests=COMPUTED_AT_ONCE,
+        max_queued_requests=COMPUTED_AT_ONCE, graceful_shutdown_timeout_s=DRAIN_S, ray_actor_options=environment,
+    ).bind(config, log_level)  # fmt: skip
     deployment = serve.deployment(
         serve.ingress()(Endpoint),
         name=NAME,
@@ -105,9 +148,9 @@ def application(config: Config, log_level: str, shared: Path) -> Any:
         max_queued_requests=QUEUED,
         graceful_shutdown_timeout_s=DRAIN_S,
         health_check_period_s=5,
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": {SHARED: str(shared)}}},
+        ray_actor_options=environment,
     )
-    return deployment.bind(config, log_level)
+    return deployment.bind(config, log_level, computes)
 
 
 def start(config: Config, log_level: str, shared: Path) -> None:

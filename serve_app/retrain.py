@@ -24,15 +24,16 @@ from models.detached import start_job
 from models.ensemble import KIND
 from models.files import read_json
 from models.job import Ask, Job
-from models.ledger import KeyReused, Ledger
+from models.ledger import SCHEDULE, KeyReused, Ledger
 from models.registry import Registry
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
-from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody
+from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
+from serve_app.schemas.shared import NoData
 from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
-MAX_WAIT_S = 600.0
+MAX_WAIT_S = 100.0  # less than a request may take in the view of the ingress
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 MAX_LIMIT = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -44,18 +45,20 @@ class Retraining:
     """What the routes work with.
 
     command: starts the process of a job; ` job=ID` is added. told: the settings in it, passwords masked. models: those
-    that can be trained. refused: those that cannot, and why. runs: where the run folders are.
+    that can be trained. everything: those that `all` stands for. refused: those that cannot, and why. runs: where the
+    run folders are.
     """
 
     ledger: Ledger
     command: tuple[str, ...]
     told: tuple[str, ...]
     models: tuple[str, ...]
+    everything: tuple[str, ...]
     refused: Mapping[str, str]
     runs: Path
 
     @classmethod
-    def of(cls, config: Config) -> Retraining:
+    def of(cls, config: Config, registry: Registry) -> Retraining:
         """From what the service was told: the jobs get the same settings."""
         root, plain = Path(config.storage_root), config.plain
         configured, storage = plain.get("models", {}), plain.get("storage", {})
@@ -66,11 +69,13 @@ class Retraining:
             if not plain.get("enable_ml", True):
                 refused[kind] = "only baselines are trained: enable_ml=false"
         models = tuple(kind for kind, why in refused.items() if not why)
+        only = plain.get("only") or models
         return cls(
-            ledger=Ledger(root / "jobs", Registry(root / config.registry)),
+            ledger=Ledger(root / "jobs", registry),
             command=(sys.executable, "-m", "jobs.retrain", *config.arguments),
             told=tuple(masked(text) for text in config.arguments),
-            models=models, refused={kind: why for kind, why in refused.items() if why},
+            models=models, everything=tuple(kind for kind in models if kind in only or KIND in only),
+            refused={kind: why for kind, why in refused.items() if why},
             runs=root / storage.get("training_registry", "runs"),
         )  # fmt: skip
 
@@ -78,11 +83,11 @@ class Retraining:
 def retrain_router(
     state: State, retraining: Retraining | None = None, start: Callable[[Retraining, Job], None] | None = None
 ) -> APIRouter:
-    """POST /api/retrain-ml, GET /api/retrain-ml/{job_id}, GET /api/jobs.
+    """POST /api/retrain-ml, GET /api/retrain-ml/{job_id}, GET /api/jobs, GET /api/schedule.
 
     retraining, start: for tests, what is worked with and how a job's process is started.
     """
-    desk = retraining or Retraining.of(state.config)
+    desk = retraining or Retraining.of(state.config, state.registry)
     begin = start or _start
     router = APIRouter(tags=["training"])
 
@@ -120,7 +125,13 @@ def retrain_router(
     async def training_jobs(
         limit: int = Query(20, ge=1, le=MAX_LIMIT), offset: int = Query(0, ge=0, le=1_000_000)
     ) -> Response:
-        return _json(await asyncio.to_thread(_listed, desk, limit, offset))
+        return _json(await asyncio.to_thread(listed, desk, limit, offset))
+
+    @router.get(
+        "/api/schedule", dependencies=[role("read")], response_model=Schedule | NoData, summary="What trains when"
+    )
+    async def schedule() -> Response:
+        return _json(await asyncio.to_thread(_schedule, desk.ledger.root / SCHEDULE))
 
     return router
 
@@ -131,7 +142,7 @@ def asked(body: RetrainBody, desk: Retraining, who: str) -> Ask:
     if body.model == "all":
         if not desk.models:
             raise Refused(409, "nothing can be trained", "; ".join(sorted(set(desk.refused.values()))), "model")
-        return Ask(desk.models, force=body.force, cause=cause, told=desk.told)
+        return Ask(desk.everything, force=body.force, cause=cause, told=desk.told)
     allowed = ("all", *desk.models)
     if body.model in desk.refused:
         detail = f"{body.model}: {desk.refused[body.model]}"
@@ -223,9 +234,17 @@ def _url(job: Job) -> str:
     return f"/api/retrain-ml/{job.job_id}"
 
 
-def _listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
+def listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
+    """`GET /api/jobs`: a part of all jobs, newest first."""
     jobs = [state_of_job(job, desk) for job in desk.ledger.newest(limit, offset)]
     return {"status": "ok", "total": len(desk.ledger.ids()), "limit": limit, "offset": offset, "jobs": jobs}
+
+
+def _schedule(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        reason = "No scheduler has looked yet: start python -m jobs.schedule"
+        return {"status": "no_data", "reason": reason}
+    return {"status": "ok", **read_json(path)}
 
 
 def _progress(job: Job, runs: Path) -> dict[str, int] | None:

@@ -20,16 +20,20 @@ from serve_app.answers.asked import Answer
 from serve_app.answers.detailed import detailed
 from serve_app.answers.insights import insights
 from serve_app.answers.measures import accuracy, data_quality, features, leaderboard
+from serve_app.answers.monitoring import monitoring, monitoring_history
 from serve_app.answers.releases import changes, releases
 from serve_app.answers.styles import style, styles
 from serve_app.answers.summaries import forecast_report, validation_summary
 from serve_app.schemas import forecast, pages, summaries
+from serve_app.schemas import monitoring as of_monitoring
 from serve_app.schemas import releases as of_releases
 from serve_app.schemas.parameters import (
     AccuracyParameters,
     ChangesParameters,
     FeaturesParameters,
     ForecastParameters,
+    MonitoringHistoryParameters,
+    MonitoringParameters,
     NoParameters,
     Parameters,
     ReleasesParameters,
@@ -50,10 +54,11 @@ class Route(Generic[P]):
     """One question.
 
     parameters: read strictly with `read`, from query and path alike. answer: (book, parameters, today) -> a mapping
-    that is strict JSON; of a route that asks `releases`, the first argument is an `answers.releases.Desk`. It raises
-    Refused. The bytes of an answer depend on these arguments alone: `today` (UTC) is part of the key they are kept
-    under, and only decides what is stale. What asks `releases` changes with every release and promotion: it is not
-    kept. response: the forms of the answer. example: a file in `schemas/examples`.
+    that is strict JSON; of a route that asks `releases`, the first argument is an `answers.releases.Desk` and an
+    `answers.monitoring.Watched`. It raises Refused. The bytes of an answer depend on these arguments alone: `today`
+    (UTC) is part of the key they are kept under, and only decides what is stale. What asks `releases` changes with
+    every release, promotion and look of the monitor: it is not kept. response: the forms of the answer. example: a file
+    in `schemas/examples`.
     """
 
     method: Literal["GET"]
@@ -109,6 +114,12 @@ ROUTES: tuple[Route[Any], ...] = (
           "All releases, newest first", "releases.json", asks="releases"),
     Route("GET", "/api/releases/compare", ChangesParameters, changes, of_releases.Changes,
           "What changed from one release to another", "releases-compare.json", asks="releases"),
+    Route("GET", "/api/monitoring", MonitoringParameters, monitoring, of_monitoring.MonitoringAnswer,
+          "How the released forecasts turned out, what changed, what should be done", "monitoring.json",
+          asks="releases"),
+    Route("GET", "/api/monitoring/history", MonitoringHistoryParameters, monitoring_history,
+          of_monitoring.HistoryAnswer, "Accuracy, quality and alerts over time", "monitoring-history.json",
+          asks="releases"),
 )  # fmt: skip
 
 

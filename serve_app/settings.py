@@ -32,8 +32,9 @@ class ServeSettings:
     host, port: where it listens; any host but this machine's own loopback needs a token. allowed_hosts: names by which
     clients may call it, beside those of loopback. require_token: also on loopback. replicas: processes that answer.
     ingress: who accepts connections, Ray's own proxy or HAProxy. cache_mb: bytes of answers kept, a replica.
-    max_body_kb, max_upload_mb: the largest body, and the largest uploaded file. body_seconds: how long a client may
-    take to send a body. max_concurrent: requests worked on at once, a replica; more are told to come again.
+    max_body_kb, max_upload_mb, max_upload_rows: the largest body, and the largest uploaded file; upload_ttl_hours: how
+    long an upload is kept. body_seconds: how long a client may take to send a body. max_concurrent: requests worked on
+    at once, a replica; more are told to come again.
     rate_per_second: requests of one client, a replica (auto = without a limit on loopback, 200 elsewhere).
     changes_per_minute: the same for what changes something. follow_seconds: how often the champion is looked up.
     """
@@ -50,6 +51,8 @@ class ServeSettings:
     log_predictions: Flag = True
     max_body_kb: Whole = 1024
     max_upload_mb: Whole = 50
+    max_upload_rows: Annotated[int, Field(strict=True, ge=1, le=50_000_000)] = 2_000_000
+    upload_ttl_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 24.0
     body_seconds: Seconds = 10.0
     max_concurrent: Whole = 64
     rate_per_second: AutoOrRate = "auto"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.registry import Registry
+from models.registry import Registry, registry_at
 from serve_app.auth import Access
 from serve_app.cache import Cache
 from serve_app.following import Following, Opened, Standing
@@ -21,8 +21,9 @@ from serve_app.telemetry import Telemetry
 class Config:
     """All that a replica needs to be told; plain values, so that it can be sent to another process.
 
-    storage_root: as the jobs see it. registry: the folder of the releases below it. arguments: what
-    `python -m jobs.NAME` must be told to use the same settings. plain: the whole settings tree, JSON-ready.
+    storage_root: as the jobs see it. registry: the folder of the releases below it, or their address on an object
+    store. arguments: what `python -m jobs.NAME` must be told to use the same settings. plain: the whole settings tree,
+    JSON-ready. cache: where copies of an object store's releases are kept ("" = the folder cache below storage_root).
     """
 
     serve: ServeSettings
@@ -30,6 +31,13 @@ class Config:
     registry: str
     arguments: tuple[str, ...] = ()
     plain: Mapping[str, Any] = field(default_factory=dict)
+    cache: str = ""
+
+    def open_registry(self) -> Registry:
+        """The registry that the jobs write."""
+        root = Path(self.storage_root)
+        place = self.registry if "://" in self.registry else str(root / self.registry)
+        return registry_at(place, Path(self.cache) if self.cache else root / "cache")
 
 
 class State:
@@ -42,8 +50,7 @@ class State:
         self.config = config
         self.settings = config.serve
         self.storage_root = Path(config.storage_root)
-        self.registry_root = self.storage_root / config.registry
-        self.registry = Registry(self.registry_root)
+        self.registry = config.open_registry()
         self.releases = Releases(self.registry)
         self.access = Access(config.serve, self.storage_root)
         self.telemetry = count = Telemetry()

@@ -93,6 +93,20 @@
         if (named.has(name)) drawStyle(kind + "-" + i, named.get(name), false);
       });
     }
+    const season = data.season;
+    if (season.trend) {
+      draw("trend", (c) => [
+        { x: season.trend.x, y: season.trend.y, mode: "lines", name: "total", line: { color: c.soft, width: 1 } },
+        { x: season.trend.x, y: season.trend.course, mode: "lines", name: "trend", line: { color: c.accent, width: 2.5 } },
+      ], named(layout("Total per period and its trend"), "", data.unit || "quantity"));
+    }
+    for (const [id, title] of [["weekday", "By weekday"], ["month", "By month"]]) {
+      if (!season[id]) continue;
+      const shape = named(layout(title), "", "against the trend");
+      shape.yaxis = { ...shape.yaxis, rangemode: "normal", tickformat: "+.0%" };
+      draw(id, (c) => [{ x: season[id].x, y: season[id].y, type: "bar", name: "against the trend",
+        marker: { color: c.accent } }], shape);
+    }
     const models = Object.entries(data.steps);
     if (models.length) {
       const line = (c, i) => (i === 0 ? { color: c.accent, width: 2 } : { width: 1.3 });

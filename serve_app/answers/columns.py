@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from demand.panel import Floats
 
@@ -15,6 +16,11 @@ from demand.panel import Floats
 def numbers(table: pa.Table, name: str) -> Floats:
     """A column as floats [N]; NaN where it is null."""
     return np.asarray(table.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
+    """A column of true and false [N]; none of it is null."""
+    return np.asarray(table.column(name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def values(table: pa.Table, name: str) -> list[Any]:

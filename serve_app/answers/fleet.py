@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from demand.panel import Floats, Ints, Strings
 from serve_app.answers.asked import evaluation_of, unknown_style
-from serve_app.answers.columns import numbers, rows, values
+from serve_app.answers.columns import flags, numbers, rows, values
 from serve_app.book import Book
 from serve_app.schemas.units import growth, listed, percents
 
@@ -79,7 +79,7 @@ class Fleet:
     def actions(self) -> Strings:
         """[N]: recommended_action."""
         expected = self.ahead(30)
-        review = np.array(values(self.table, "low_confidence"), dtype=bool)
+        review = flags(self.table, "low_confidence")
         with np.errstate(invalid="ignore"):
             rising = (self.growth > RISING) | ((self.recent == 0) & (expected > 0))
             nothing = (expected <= 0) | np.isnan(expected)

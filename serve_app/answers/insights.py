@@ -12,7 +12,7 @@ from demand.cleaning import DEFAULT_RULES
 from demand.panel import Floats
 from evaluation.leaderboard import best_model
 from serve_app.answers.asked import Answer, head, last_day
-from serve_app.answers.columns import numbers, values
+from serve_app.answers.columns import flags, numbers, values
 from serve_app.answers.fleet import FALLING, RISING, Fleet, trends_wanted
 from serve_app.answers.model_rows import LARGE_BIAS, errors_of, measured, target_of
 from serve_app.book import Book
@@ -110,7 +110,7 @@ def _first(chosen: Any, ranked: Floats) -> Any:
 def _trust(fleet: Fleet) -> Iterator[Finding]:
     names = np.array(values(fleet.table, "unique_id"), dtype=object)
     ahead = np.nan_to_num(fleet.ahead(30))
-    low = np.array(values(fleet.table, "low_confidence"), dtype=bool)
+    low = flags(fleet.table, "low_confidence")
     if low.any():
         share = float(low.mean())
         places = _first(low, -ahead)

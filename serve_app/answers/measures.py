@@ -52,7 +52,7 @@ def _board_row(book: Book, row: dict[str, Any], statuses: dict[str, str]) -> dic
         **{name: int(row[name]) for name in _BOARD_COUNTS},
         "target_mape": target,
         "target_met": met,
-        "accuracy_by_level": accuracy_by_level(book, model),
+        "accuracy_by_level": accuracy_by_level(book, row),
         "evaluation_id": errors["evaluation_id"],
     }
 
@@ -62,12 +62,13 @@ def accuracy(book: Book, asked: AccuracyParameters, today: date) -> Answer:
     measured. Raises Refused (409): the release holds no forecast of it."""
     model = model_of(book, asked.model)
     errors, table = errors_of(book, model), book.accuracy(model)
+    board = {row["model"]: row for row in board_rows(book)}
     steps, classes = (table.filter(pc.equal(table["part"], part)) for part in ("step", "class"))
     return {
         **head(book, model, (*_PERCENT, "confidence"), ("coverage", "stated")),
         "model_used": model,
         **{name: errors[name] for name in ("accuracy", "wape", "baseline_wape")},
-        "accuracy_by_level": accuracy_by_level(book, model),
+        "accuracy_by_level": accuracy_by_level(book, board[model]),
         "by_step": rows({"step": [int(key) for key in values(steps, "key")], **_errors(steps)}),
         "by_class": rows({"demand_class": values(classes, "key"), **_classes(book, model, values(classes, "key")),
                           "scored": values(classes, "n_styles"), **_errors(classes)}),
@@ -75,7 +76,7 @@ def accuracy(book: Book, asked: AccuracyParameters, today: date) -> Answer:
             {"stated": one["stated"], "coverage": number(one["coverage"]), "width": number(one["width"])}
             for one in measured(book, model)["intervals"]
         ],
-        "targets": [_target(book, name) for name in book.board["model"].astype(str) if target_of(book, name)[0]],
+        "targets": [_target(book, row) for name, row in board.items() if target_of(book, name)[0] is not None],
     }  # fmt: skip
 
 
@@ -99,14 +100,15 @@ def _classes(book: Book, model: str, classes: list[str]) -> dict[str, list[Any]]
     }
 
 
-def _target(book: Book, model: str) -> dict[str, Any]:
+def _target(book: Book, row: dict[str, Any]) -> dict[str, Any]:
+    model = row["model"]
     target, met = target_of(book, model)
     return {
         "model": model,
         "target_mape": target,
         "mape": errors_of(book, model)["mape"],
         "target_met": met,
-        "accuracy_by_level": accuracy_by_level(book, model),
+        "accuracy_by_level": accuracy_by_level(book, row),
     }
 
 

@@ -7,9 +7,10 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from evaluation.leaderboard import best_model
-from serve_app.answers.columns import numbers, values
+from serve_app.answers.columns import numbers
 from serve_app.answers.fleet import fleet_growth
 from serve_app.book import Book
 from serve_app.schemas.units import number, percent
@@ -70,10 +71,9 @@ def errors_of(book: Book, model: str) -> dict[str, Any]:
     }
 
 
-def accuracy_by_level(book: Book, model: str) -> dict[str, float | None]:
-    """100 x (1 - WAPE), at least 0: style and fleet, per period and over the horizon."""
-    m = measured(book, model)
-    board = book.board.loc[book.board["model"] == model].iloc[0]
+def accuracy_by_level(book: Book, board: Mapping[str, Any]) -> dict[str, float | None]:
+    """100 x (1 - WAPE), at least 0, of a row of the board: style and fleet, per period and over the horizon."""
+    m = measured(book, board["model"])
     off = {
         "style_period": m["wape"],
         "style_total": m["total_error_by_style"],
@@ -136,7 +136,7 @@ def _row(book: Book, board: Mapping[str, Any], status: str, today: date) -> dict
         "forecast_30_days": ahead,
         "growth_rate": growth,
         "insights": _insights(model, m, target, met),
-        "accuracy_by_level": accuracy_by_level(book, model),
+        "accuracy_by_level": accuracy_by_level(book, board),
         "evaluation_id": m["evaluation_id"],
     }
 
@@ -149,10 +149,9 @@ def training_status(book: Book, model: str, today: date) -> str:
     """
     if model in book.models:
         table = book.styles(model)
-        if model not in values(table, "made_by"):
-            reasons = values(table, "reason")
-            declined = all(any(word in (reason or "") for word in TOO_FEW) for reason in reasons)
-            return "insufficient_data" if declined else "failed"
+        if not pc.any(pc.equal(table["made_by"], model)).as_py():
+            few = (pc.match_substring(table["reason"], word) for word in TOO_FEW)
+            return "insufficient_data" if pc.all(pc.or_(*few)).as_py() else "failed"
     entry, config = book.entry(model), book.config["models"].get(model)
     if entry is None or config is None:
         return "ready"

@@ -72,6 +72,39 @@ class JobState(BaseModel):
     units: dict[str, str]
 
 
+class Firing(BaseModel):
+    """A trigger that will fire."""
+
+    at: str
+    trigger: str
+    models: list[str]
+
+
+class Tick(BaseModel):
+    """A trigger that fired, or an alert, and what came of it."""
+
+    name: str
+    trigger: str
+    moment: str
+    models: list[str]
+    status: Literal["pending", "started", "done", "failed", "skipped", "recorded"]
+    why: str
+    jobs: list[str]
+
+
+class Schedule(BaseModel):
+    """What the scheduler last saw; no_data when none has looked yet."""
+
+    status: Literal["ok"]
+    looked_at: str
+    timezone: str
+    auto_retrain: bool
+    counts: Annotated[dict[str, int], Field(description="Rows by status, since the schedule counts")]
+    missed: Annotated[int, Field(description="Triggers that were never started because a newer one had come")]
+    newest: list[Tick]
+    next: list[Firing]
+
+
 class JobList(BaseModel):
     """Training jobs, newest first."""
 

@@ -142,8 +142,23 @@ class ChangesParameters(_Paged):
     against: Annotated[Count, Field(description="The release it is compared with")]
 
 
+class JobsParameters(Parameters):
+    """`GET /api/jobs`."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="At most this many jobs"), BeforeValidator(_whole)] = 20
+    offset: Annotated[Offset, Field(description="Jobs to leave out first, the newest ones")] = 0
+
+
 class ReleasesParameters(_Paged):
     """`GET /api/releases`."""
+
+
+class MonitoringParameters(_Paged):
+    """`GET /api/monitoring`; limit and offset are of its styles."""
+
+
+class MonitoringHistoryParameters(_Paged):
+    """`GET /api/monitoring/history`."""
 
 
 def read(kind: type[P], pairs: Iterable[tuple[str, str]]) -> P:
@@ -160,6 +175,8 @@ def read(kind: type[P], pairs: Iterable[tuple[str, str]]) -> P:
             raise bad(_cut(name), f"unknown parameter {_cut(name)!r}. {hint}", tuple(kind.model_fields))
         if name in values:
             raise bad(name, f"the parameter {name!r} is given twice. Give it once.")
+        if not value.isascii() and value != value.encode("utf-8", "replace").decode("utf-8"):
+            raise bad(name, f"{name} holds half a character. Send UTF-8.")
         values[name] = value
     try:
         return kind.model_validate(values)

@@ -34,6 +34,12 @@ class Act:
     sales: str = "plain"
 
 
+def report_parts(ran: Ran, printed: str) -> dict[str, bool]:
+    """Which halves of the report's part on trend and season are on the page."""
+    page = (ran.folder / "report.html").read_text(encoding="utf-8")
+    return {"trend": "Trend of the whole fleet" in page, "season": "Season of the whole fleet" in page}
+
+
 def models(ran: Ran, printed: str) -> set[str]:
     return set(ran.board.index)
 
@@ -115,6 +121,10 @@ ACTS = {
     ),
     "confidence_intervals": Act("confidence_intervals=false", columns, ("enable_ml=false",)),
     "confidence_level": Act("confidence_level=0.6", columns, ("enable_ml=false",)),
+    "seasonal_decomposition": Act(
+        "report.seasonal_decomposition=false", report_parts, ("enable_ml=false",), job="pipeline"
+    ),
+    "trend_analysis": Act("report.trend_analysis=false", report_parts, ("enable_ml=false",), job="pipeline"),
     "model_registry": Act("storage.model_registry=models", folders, ("enable_ml=false",)),
     "training_registry": Act("storage.training_registry=training_results", folders, ("enable_ml=false",)),
 }
@@ -130,8 +140,24 @@ ELSEWHERE = {
     "log_predictions": (
         "tests.serve_app.test_service", "test_when_predictions_are_not_logged_then_there_is_no_log",
     ),
+    "rollback_on_failure": (
+        "tests.jobs.test_promote", "test_when_a_promoted_release_is_ill_then_the_one_before_serves_again",
+    ),
+    "auto_retrain": (
+        "tests.jobs.test_rounds", "test_when_auto_retrain_is_false_then_what_is_due_is_recorded_and_nothing_starts",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
+    "track_performance": ("tests.jobs.test_monitor", "test_when_track_performance_is_off_then_nothing_is_scored"),
+    "performance_window_days": (
+        "tests.jobs.test_monitor", "test_when_the_window_is_changed_then_the_table_holds_its_days",
+    ),
+    "alert_on_degradation": (
+        "tests.jobs.test_monitor", "test_when_alert_on_degradation_is_off_then_it_is_measured_but_not_alarmed",
+    ),
+    "degradation_threshold": (
+        "tests.jobs.test_monitor", "test_when_the_threshold_is_raised_then_the_same_rise_is_no_degradation",
+    ),
     "model_versioning": (
         "tests.jobs.test_publish", "test_when_versions_are_not_kept_then_only_champion_and_newest_stay",
     ),
@@ -193,6 +219,8 @@ def test_when_a_key_is_changed_then_the_job_shows_something_else(name, usual, tm
         "confidence_intervals": ["unique_id", "cutoff", "ds", "model", "mean", "q0.5", "made_by"],
         "confidence_level": ["unique_id", "cutoff", "ds", "model", "mean", "q0.1", "q0.2", "q0.5", "q0.8", "q0.9",
                              "made_by"],
+        "seasonal_decomposition": {"trend": True, "season": False},
+        "trend_analysis": {"trend": False, "season": True},
         "model_registry": {"models", "runs"},
         "training_registry": {"registry", "training_results"},
     }  # fmt: skip

@@ -49,6 +49,9 @@ def test_when_the_page_is_opened_then_its_scripts_run_and_all_charts_are_drawn(r
     dom = browse(report, tmp_path)
     assert 'data-ready="yes"' in dom
     assert len(re.findall(r'class="main-svg"', dom)) >= 3 * 9
+    for name in ("trend", "weekday"):  # 120 days: no months to compare
+        assert re.search(rf'<div class="chart js-plotly-plot" id="{name}"', dom)
+    assert 'id="month"' not in dom
     assert "<title>Demand forecast" in dom  # the hostile name changed nothing
     assert "owned</title>" not in dom
 

@@ -6,13 +6,17 @@ import json
 import os
 import shutil
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
 
 from demand.errors import RegistryError, SettingsError, StorageError, VersionNotFound, VersionUnreadable
 from models.files import write_json
-from models.registry import Registry
+from models.object_store import ObjectStore
+from models.registry import Registry, registry_at
+from tests.models.buckets import MemoryBucket
+from tests.s3 import make_bucket, s3_server
 
 
 def fill_with(text: str, model: str = "arima"):
@@ -28,10 +32,22 @@ def fill_with(text: str, model: str = "arima"):
 
 
 class RegistryContract:
-    """Subclass it and give the fixture `registry`: an empty registry on storage of your own."""
+    """Subclass it and give the fixture `registry`: an empty registry on storage of your own, and a hand to reach in."""
 
     @pytest.fixture
     def registry(self, tmp_path) -> Registry:
+        raise NotImplementedError
+
+    def elsewhere(self, registry, tmp_path) -> Registry:
+        """The same registry as another machine sees it, that has never opened a release."""
+        raise NotImplementedError
+
+    def stored(self, registry, number: int, name: str) -> bytes:
+        """The bytes of one file of a release, as they lie in the storage."""
+        raise NotImplementedError
+
+    def put(self, registry, number: int, name: str, data: bytes | None) -> None:
+        """Writes a file into a stored release, past the registry; None removes it."""
         raise NotImplementedError
 
     def test_when_empty_then_nothing_can_be_opened(self, registry):
@@ -134,14 +150,178 @@ class RegistryContract:
         assert registry.publish(fill_with("e")) == 5  # a number is given once
 
     def test_when_an_alias_is_unknown_then_it_is_refused(self, registry):
-        with pytest.raises(SettingsError, match="unknown alias"):
-            registry.alias("../../etc/passwd")
+        for ask in (registry.alias, registry.open, lambda name: registry.point(name, None)):
+            with pytest.raises(SettingsError, match="unknown alias"):
+                ask("../../etc/passwd")
+
+    def test_when_promoted_then_the_pointer_says_what_serves_and_the_view_shows_its_models(self, registry, tmp_path):
+        assert registry.champion_pointer() is None
+        assert registry.view() is None
+        one, two = (registry.publish(fill_with(text)) for text in "ab")
+        registry.promote(one, expected=None, facts={"forced": False})
+        registry.promote(two, expected=one, facts={"forced": True, "reason": "織"})
+        pointer = self.elsewhere(registry, tmp_path).champion_pointer()
+        assert pointer["release"] == two
+        assert pointer["manifest_sha256"] == registry.open(two).manifest_sha256
+        assert (pointer["previous"], pointer["facts"]) == (one, {"forced": True, "reason": "織"})
+        assert registry.promotions()[-1] == pointer
+        (view,) = registry.view().values()
+        assert (view["release"], view["previous"], view["forced"]) == (two, one, True)
+        assert view["deployed_at"] == pointer["at"]
+
+    def test_when_a_challenger_is_set_then_it_stands_beside_the_champion_until_it_is_removed_or_promoted(
+        self, registry
+    ):
+        one, two, three = (registry.publish(fill_with(text)) for text in "abc")
+        registry.promote(one, expected=None, facts={})
+        registry.point("challenger", two, {"share": 0.1})
+        assert (registry.alias("champion"), registry.alias("challenger")) == (one, two)
+        assert registry.pointers()["challenger"]["facts"] == {"share": 0.1}
+        assert registry.open("challenger").json("card.json") == {"text": "b"}
+        registry.point("challenger", three)
+        registry.keep_only_newest()
+        assert registry.numbers() == [one, three]
+        registry.point("challenger", None)
+        assert registry.alias("challenger") is None
+        registry.point("challenger", three)
+        registry.promote(three, expected=one, facts={})
+        assert (registry.alias("champion"), registry.alias("challenger")) == (three, None)
+        assert [pointer["release"] for pointer in registry.promotions()] == [one, three]
+        with pytest.raises(VersionNotFound):
+            registry.point("challenger", 9)
+        for name in ("champion", "previous"):
+            with pytest.raises(SettingsError, match="only the challenger"):
+                registry.point(name, one)
+
+    def test_when_a_release_was_removed_then_it_is_gone_for_everybody_and_its_number_is_not_given_again(
+        self, registry, tmp_path
+    ):
+        for text in "abcd":
+            registry.publish(fill_with(text))
+        registry.promote(2, expected=None, facts={})
+        registry.keep_only_newest()
+        other = self.elsewhere(registry, tmp_path)
+        for number in (1, 3):
+            with pytest.raises(VersionNotFound):
+                other.open(number)
+            with pytest.raises(VersionNotFound):
+                other.promote(number, expected=2, facts={})
+        registry.keep_only_newest()  # nothing to do
+        assert other.numbers() == [2, 4]
+
+    def test_when_a_release_is_removed_while_it_is_promoted_then_the_promotion_is_refused(self, registry, monkeypatch):
+        for text in "abc":
+            registry.publish(fill_with(text))
+        registry.promote(1, expected=None, facts={})
+        real = registry.store.create
+
+        def overtaken(key, data):
+            monkeypatch.setattr(registry.store, "create", real)
+            registry.keep_only_newest()  # 2 goes, after it was found whole and before the log says that it serves
+            return real(key, data)
+
+        monkeypatch.setattr(registry.store, "create", overtaken)
+        with pytest.raises(VersionNotFound, match="removed meanwhile"):
+            registry.promote(2, expected=1, facts={})
+        assert (registry.alias("champion"), registry.numbers()) == (1, [1, 3])
+
+    def test_when_a_number_is_given_and_removed_while_another_publishes_then_that_one_gets_a_later_number(
+        self, registry, monkeypatch
+    ):
+        registry.promote(registry.publish(fill_with("a")), expected=None, facts={})
+        real = registry.store.give
+
+        def overtaken(folder, number):
+            monkeypatch.setattr(registry.store, "give", real)
+            for text in "bc":
+                registry.publish(fill_with(text))
+            registry.keep_only_newest()  # 2 is free again, and must not be given again
+            return real(folder, number)
+
+        monkeypatch.setattr(registry.store, "give", overtaken)
+        number = registry.publish(fill_with("d"))
+        assert number == 4
+        assert registry.numbers() == [1, 3, 4]
+        assert registry.open(4).json("card.json") == {"text": "d"}
+
+    def test_when_two_writers_append_then_both_are_kept_also_where_they_say_the_same(self, registry, tmp_path):
+        other = self.elsewhere(registry, tmp_path)
+        for one in (registry, other, registry):
+            one.append_history([{"status": "skipped"}])
+        assert other.history() == [{"status": "skipped"}] * 3
+
+    @pytest.mark.parametrize(
+        "damage", ["longer", "flipped bit", "cut", "missing", "planted pickle", "swapped", "manifest torn",
+                   "manifest lists a pickle", "manifest climbs out"],
+    )  # fmt: skip
+    def test_when_a_stored_release_was_touched_then_it_is_refused_and_the_champion_keeps_serving(
+        self, registry, tmp_path, damage
+    ):
+        one, two = (registry.publish(fill_with(text)) for text in "ab")
+        for number, before in ((one, None), (two, one)):
+            registry.promote(number, expected=before, facts={})
+        name, whole = "card.json", self.stored(registry, one, "card.json")
+        manifest = json.loads(self.stored(registry, one, "manifest.json"))
+        if damage == "longer":
+            self.put(registry, one, name, whole + b" ")
+        elif damage == "flipped bit":
+            self.put(registry, one, name, whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+        elif damage == "cut":
+            self.put(registry, one, name, whole[:5])
+        elif damage == "missing":
+            self.put(registry, one, name, None)
+        elif damage == "planted pickle":
+            self.put(registry, one, "models/arima/model.pkl", b"cos\nsystem\n(S'false'\ntR.")
+        elif damage == "swapped":
+            self.put(registry, one, name, self.stored(registry, one, "models/arima/card.json"))
+            self.put(registry, one, "models/arima/card.json", whole)
+        elif damage == "manifest torn":
+            self.put(registry, one, "manifest.json", json.dumps(manifest).encode()[:-20])
+        else:
+            planted = "model.pkl" if damage == "manifest lists a pickle" else "../../card.json"
+            manifest["files"][planted] = manifest["files"].pop("card.json")
+            self.put(registry, one, "manifest.json", json.dumps(manifest).encode())
+        other = self.elsewhere(registry, tmp_path)
+        with pytest.raises(VersionUnreadable):
+            other.open(one)
+        for promoting in (registry, other):  # also where a good copy was made before
+            with pytest.raises(VersionUnreadable):
+                promoting.promote(one, expected=two, facts={})
+            with pytest.raises(VersionUnreadable):
+                promoting.point("challenger", one)
+        assert (other.alias("champion"), other.alias("previous"), other.alias("challenger")) == (two, one, None)
+        assert other.open("champion").json("card.json") == {"text": "b"}
+
+    def test_when_the_manifest_of_the_champion_was_rewritten_then_it_is_not_the_one_that_was_promoted(
+        self, registry, tmp_path
+    ):
+        one, two = (registry.publish(fill_with(text)) for text in "ab")
+        registry.promote(one, expected=None, facts={})
+        manifest = json.loads(self.stored(registry, one, "manifest.json"))
+        self.put(registry, one, "manifest.json", json.dumps({**manifest, "run_id": "forged"}).encode())
+        other = self.elsewhere(registry, tmp_path)
+        with pytest.raises(VersionUnreadable, match="not the one that was promoted"):
+            other.open("champion")
+        with pytest.raises(VersionUnreadable, match="not the one that was promoted"):
+            other.promote(one, expected=one, facts={})
+        other.promote(two, expected=one, facts={})  # and a good one can take its place
+        assert other.open("champion").json("card.json") == {"text": "b"}
 
 
 class TestRegistryOnAFolder(RegistryContract):
     @pytest.fixture
     def registry(self, tmp_path) -> Registry:
         return Registry(tmp_path / "registry")
+
+    def elsewhere(self, registry, tmp_path) -> Registry:
+        return Registry(registry.root)
+
+    def stored(self, registry, number, name) -> bytes:
+        return bytes((registry.root / "releases" / f"{number:06d}" / name).read_bytes())
+
+    def put(self, registry, number, name, data) -> None:
+        path = registry.root / "releases" / f"{number:06d}" / name
+        path.unlink() if data is None else path.write_bytes(data)
 
     def test_when_promoted_then_the_view_says_what_is_deployed(self, registry):
         one, two = (registry.publish(fill_with(text)) for text in "ab")
@@ -213,3 +393,50 @@ class TestRegistryOnAFolder(RegistryContract):
         with pytest.raises(StorageError, match="cannot be written"):
             Registry(tmp_path / "file" / "registry").publish(fill_with("a"))
         assert os.listdir(tmp_path) == ["file"]
+
+
+class OnAnObjectStore(RegistryContract):
+    """What is the same for every object store."""
+
+    def elsewhere(self, registry, tmp_path) -> Registry:
+        return Registry(ObjectStore(registry.store.bucket, tmp_path / "another machine"))
+
+    def stored(self, registry, number, name) -> bytes:
+        return bytes(registry.store.bucket.get(self.key(registry, number, name)).data)
+
+    def put(self, registry, number, name, data) -> None:
+        bucket, key = registry.store.bucket, self.key(registry, number, name)
+        found = bucket.get(key)
+        if data is None:
+            bucket.remove([key])
+        else:
+            assert bucket.put(key, data, "a stranger", None if found is None else found.tag)
+
+    @staticmethod
+    def key(registry, number, name) -> str:
+        place = json.loads(registry.store.bucket.get(f"releases/{number:06d}/manifest.json").data)["files_at"]
+        return f"releases/{number:06d}/manifest.json" if name == "manifest.json" else f"{place}/{name}"
+
+
+class TestRegistryOnAnObjectStoreInMemory(OnAnObjectStore):
+    @pytest.fixture
+    def registry(self, tmp_path) -> Registry:
+        return Registry(ObjectStore(MemoryBucket(), tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3_server() as environment:
+        make_bucket(environment, "releases")
+        yield environment
+
+
+@pytest.mark.slow
+class TestRegistryOnS3(OnAnObjectStore):
+    """Against moto_server: every request and answer is a real one."""
+
+    @pytest.fixture
+    def registry(self, server, tmp_path, monkeypatch) -> Registry:
+        for name, value in server.items():
+            monkeypatch.setenv(name, value)
+        return registry_at(f"s3://releases/of/{uuid.uuid4().hex}", tmp_path / "cache")

@@ -82,3 +82,16 @@ def test_when_a_text_names_a_calendar_then_both_checks_agree():
     for freq in (*FREQUENCIES, "M", "W", "d", "w-fri"):
         assert is_frequency(freq)
         assert Calendar(freq).freq in FREQUENCIES
+
+
+@pytest.mark.parametrize("freq", ["D", "B", "W-SUN", "W-WED", "MS", "ME"])
+def test_when_periods_are_spanned_then_each_day_lies_in_the_one_that_holds_it(freq):
+    calendar = Calendar(freq)
+    numbers = calendar.containing(np.datetime64("2023-12-20")) + np.arange(30)
+    first, last = calendar.spans(numbers)
+    np.testing.assert_array_equal(calendar.containing(first), numbers)
+    np.testing.assert_array_equal(calendar.containing(last), numbers)
+    if freq == "B":  # a weekend belongs to Monday's period and is none of its days
+        np.testing.assert_array_equal(first, last)
+    else:
+        np.testing.assert_array_equal(first[1:], last[:-1] + 1)

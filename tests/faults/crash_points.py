@@ -19,7 +19,7 @@ from tests.contracts.test_registry import fill_with
 
 DIED, REFUSED = 9, 8
 # What Python tells an audit hook before it does it; fsync is not among them.
-CALLS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.listdir", "os.scandir",
+CALLS = ("open", "os.rename", "os.link", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.listdir", "os.scandir",
          "fcntl.flock", "shutil.rmtree")  # fmt: skip
 
 

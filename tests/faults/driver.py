@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+import jobs.retrain
+import jobs.schedule
 from jobs.entry import run
 from tests.jobs.stand_in import take_arimas_place
 
@@ -14,8 +16,7 @@ if __name__ == "__main__":
     take_arimas_place()
     del sys.argv[0]  # a job looks for its arguments behind its own name
     job = sys.argv[0]
-    module = import_module(f"jobs.{job}")
     # Jobs that start others start them with the stand-in too.
-    import_module("jobs.retrain").TRAIN = (*DRIVER, "train")
-    import_module("jobs.schedule").RETRAIN = (*DRIVER, "retrain")
-    run(job, module.body, sys.argv[1:])
+    jobs.retrain.TRAIN = (*DRIVER, "train")
+    jobs.schedule.RETRAIN = (*DRIVER, "retrain")
+    run(job, import_module(f"jobs.{job}").body, sys.argv[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from models.files import write_json
 from models.job import Job, stamp
 from models.ledger import ENDED
 from models.processes import has_ended
+from models.registry import Registry
 from serve_app.retrain import Retraining, retrain_router
 from serve_app.settings import ServeSettings
 from serve_app.state import Config
@@ -43,9 +45,8 @@ class Site:
             "batch_seconds=0.91", "log_level=WARNING", "schedule.daily=[arima]", "schedule.weekly=[]",
             "schedule.biweekly=[]",
         )  # fmt: skip
-        self.retraining = Retraining.of(self.config)
-        self.registry = self.retraining.ledger.registry
-        assert self.registry is not None
+        self.registry = Registry(self.storage / "registry")
+        self.retraining = Retraining.of(self.config, self.registry)
 
     @property
     def config(self) -> Config:
@@ -64,8 +65,7 @@ class Site:
 
     def server(self) -> Client:
         command = (sys.executable, *DRIVER, "retrain", *self.told)
-        desk = Retraining.of(self.config)
-        object.__setattr__(desk, "command", command)
+        desk = replace(Retraining.of(self.config, self.registry), command=command)
         self.storage.mkdir(exist_ok=True)
         state = state_of(self.storage)
         return client_of(state, [retrain_router(state, desk)])
@@ -213,7 +213,7 @@ def test_when_the_server_starts_anew_then_the_job_goes_on_and_is_still_the_only_
     again = site.server()  # the first one is gone
     assert again.get(f"{URL}/{job.job_id}").json()["status"] == "running"
     assert posted(again)["job_id"] == job.job_id
-    done = again.post(f"{URL}?wait=120").json()
+    done = again.post(f"{URL}?wait=100").json()
     assert (done["job_id"], done["status"], done["release"]) == (job.job_id, "success", 2)
 
 

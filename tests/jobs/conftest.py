@@ -28,7 +28,7 @@ from jobs.verdict import outcomes
 from models.base import Forecaster
 from models.catalog import recipe_class
 from models.files import write_json
-from tests.jobs.stand_in import Level
+from tests.jobs.stand_in import Level, known
 
 MANIFEST = {"job": "pipeline", "created": "2025-09-01T00:00:00Z", "data_hash": "d" * 64, "config_hash": "c" * 64,
             "code_version": "abc", "seed": 42, "libraries": {"numpy": "2"}}  # fmt: skip
@@ -106,7 +106,14 @@ def made(tmp_path_factory, fleet_panel, smoke):
 
 
 @pytest.fixture
-def judged(made, tmp_path):
+def stand_in_is_known():
+    """Runs of the stand-in can be released and promoted."""
+    with known():
+        yield
+
+
+@pytest.fixture
+def judged(made, tmp_path, stand_in_is_known):
     """The same run in a storage of its own."""
     fleet, *rest = made
     folder = tmp_path / "runs" / "r"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from demand.errors import FitError, OriginError
 from demand.panel import Panel
+from models import golden
 from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
 from models.catalog import FORECASTERS, Entry
 from models.files import read_card, write_card
@@ -21,8 +24,18 @@ PAUSE_S, JOURNAL = "STAND_IN_PAUSE_S", "STAND_IN_JOURNAL"
 
 
 def take_arimas_place() -> None:
-    """From now on `arima` is the stand-in in this process."""
+    """From now on `arima` is the stand-in in this process; golden predictions are asked here, which knows it."""
     FORECASTERS["arima"] = ENTRY
+    golden._asked = golden.answers
+
+
+@contextmanager
+def known() -> Iterator[None]:
+    """Meanwhile saved stand-ins can be loaded, and golden predictions are asked in this process, which knows them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FORECASTERS, "arima", ENTRY)
+        patch.setattr(golden, "_asked", golden.answers)
+        yield
 
 
 @dataclass(frozen=True)

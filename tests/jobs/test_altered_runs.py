@@ -121,7 +121,7 @@ def test_when_another_fleet_is_released_then_it_is_not_held_back_by_the_old_cham
     assert entry.exit_code("pipeline", pipeline.body, strange) == entry.OK
     registry = Registry(tmp_path / "storage" / "registry")
     assert registry.alias("champion") == 2
-    assert registry.history()[-1]["promotion"] == "another fleet: release 1 knows 0% of its styles"
+    assert registry.history()[-1]["promotion"].endswith("another fleet: release 1 knows 0% of its styles")
 
 
 def test_when_the_data_is_older_than_the_release_then_no_forecast_is_made(told, tmp_path, capsys):

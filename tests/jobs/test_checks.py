@@ -12,7 +12,7 @@ from jobs import compose
 from jobs.backtest import body
 from jobs.checks import check, check_inner, check_lengths
 from jobs.entry import OK
-from jobs.forecast import _refuse_others
+from jobs.forecast import refuse_others
 from jobs.settings import FoldSettings
 
 
@@ -82,8 +82,8 @@ def test_when_a_forecast_is_asked_for_what_the_release_decides_then_another_valu
     (tmp_path / "config.yaml").write_text("only: [naive]\nconfidence_level: 0.9\nconfidence_intervals: true\n")
     card = {"horizon": 7, "season": 7, "levels": [0.1, 0.5, 0.9]}
     for told in ([], ["horizon=7", "only=[naive]", "confidence_level=0.9"]):
-        _refuse_others(compose.load("forecast", told), Stored(), card)
+        refuse_others(compose.load("forecast", told), Stored(), card)
     for told in ("horizon=500", "only=[arima]", "confidence_level=0.5", "levels=[0.2,0.5]", "season=4"):
         with pytest.raises(SettingsError, match="the release decides this") as error:
-            _refuse_others(compose.load("forecast", [told]), Stored(), card)
+            refuse_others(compose.load("forecast", [told]), Stored(), card)
         assert error.value.facts["key"] == told.split("=")[0]

@@ -22,12 +22,19 @@ from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCE
 from jobs.settings import Settings
 
 ROOT = CONF.parent
-JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "retrain",
-        "schedule", "serve", "token")  # fmt: skip
-OWN = {"config": {"show": None, "due_on": None}, "rollback": {"release": None, "reason": None},
-       "train": {"due": None}, "retrain": {"job": None},
-       "schedule": {"once": False, "dry": False, "until": None},
-       "token": {"name": None, "role": None, "days": 90, "revoke": None}}  # fmt: skip
+JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
+        "serve", "token", "retrain", "schedule", "monitor")  # fmt: skip
+OWN = {
+    "config": {"show": None, "due_on": None},
+    "rollback": {"release": None, "reason": None},
+    "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None},
+    "evaluate": {"release": "champion"},
+    "backtest": {"release": None},
+    "token": {"name": None, "role": None, "days": 90, "revoke": None},
+    "train": {"due": None},
+    "retrain": {"job": None},
+    "schedule": {"once": False, "dry": False, "until": None},
+}
 
 
 @pytest.fixture
@@ -275,14 +282,15 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join([compose.help_text(job) for job in JOBS])
+    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule")))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
     for name in hints.keys() - {"models", "benchmarks"}:
         keys = [key.name for key in fields(hints[name])] if is_dataclass(hints[name]) else [name]
         for key in set(keys) - {"triggers"}:
-            assert f" {key}=" in words, f"{name}.{key}"
+            said = {"promoted_model": "model"}.get(key, key)
+            assert f" {said}=" in words, f"{name}.{key}"
 
 
 @pytest.mark.slow
@@ -295,6 +303,18 @@ def test_when_a_file_is_edited_then_a_new_process_sees_it(own):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
         seen.append(yaml.safe_load(done.stdout)["xgboost"]["hyperparameters"]["max_depth"])
     assert seen == [6, 3]
+
+
+def test_when_one_model_is_named_then_it_is_promoted_and_other_jobs_say_how_they_are_told() -> None:
+    assert compose.load("promote", ["model=xgboost"]).promoted_model == "xgboost"
+    with pytest.raises(SettingsError) as caught:
+        compose.load("train", ["model=xgboost"])
+    assert caught.value.facts["found"] == "model"
+    assert caught.value.hint == "It is one of jobs.promote; which models run is said by only=[MODEL]"
+    assert compose.load("promote", ["release=previous"]).release == "previous"
+    for wrong in ("release=0", "release=-1", "release=newest", "release=1.5", "release=true"):
+        with pytest.raises(SettingsError, match="the number of a release, or champion, challenger, previous"):
+            compose.load("promote", [wrong])
 
 
 def test_when_storage_is_a_folder_then_it_is_the_root() -> None:

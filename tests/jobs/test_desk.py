@@ -61,7 +61,7 @@ def test_when_rolled_back_then_the_release_before_serves_with_its_own_bytes_and_
     assert "Release   1 serves again, in the place of 2" in capsys.readouterr().out
     assert (desk.alias("champion"), desk.alias("previous")) == (1, 2)
     assert {name: data for name, data in tree(desk).items() if name.startswith("releases/")} == first
-    noted = [json.loads(line) for line in desk.promotions_path.read_text().splitlines()]
+    noted = [json.loads(path.read_text())["champion"] for path in sorted((desk.root / "log").iterdir())]
     assert noted == desk.promotions()
     assert [(line["release"], line["previous"]) for line in noted] == [(1, None), (2, 1), (1, 2)]
     assert noted[-1]["facts"] == {"forced": False, "rolled_back_from": 2, "reason": "orders doubled"}

@@ -15,6 +15,7 @@ from jobs.settings import as_config_json, chosen_models, horizon_periods, spec_l
 # Every key that can be changed today: another value than the default, and the typed value it becomes.
 CHANGED = {
     "enable_ml": ("false", False),
+    "auto_retrain": ("false", False),
     "parallel_training": ("false", False),
     "max_parallel_jobs": ("4", 4),
     "min_training_samples": ("7", 7),
@@ -38,7 +39,14 @@ CHANGED = {
     "default_forecast_horizon": ("28", 28),
     "confidence_intervals": ("false", False),
     "confidence_level": ("0.8", 0.8),
+    "track_performance": ("false", False),
+    "performance_window_days": ("7", 7),
+    "alert_on_degradation": ("false", False),
+    "degradation_threshold": ("0.2", 0.2),
+    "seasonal_decomposition": ("false", False),
+    "trend_analysis": ("false", False),
     "model_versioning": ("false", False),
+    "rollback_on_failure": ("false", False),
     "model_registry": ("models", "models"),
     "training_registry": ("training_results", "training_results"),
     "cache_predictions": ("false", False),
@@ -47,17 +55,9 @@ CHANGED = {
 }
 # The keys whose room is not built: a value that must be refused.
 REFUSED = {
-    "auto_retrain": "false",
     "hyperparameter_tuning": "false",
     "tuning_method": "grid",
     "tuning_iterations": "10",
-    "track_performance": "false",
-    "performance_window_days": "7",
-    "alert_on_degradation": "false",
-    "degradation_threshold": "0.2",
-    "seasonal_decomposition": "false",
-    "trend_analysis": "false",
-    "rollback_on_failure": "false",
     "a_b_testing": "true",
     "canary_deployment": "true",
 }

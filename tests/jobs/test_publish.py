@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 
 from jobs.fleet import registry_of
-from jobs.publish import _may_replace, publish
+from jobs.publish import publish
+from models import golden
+from models.ensemble import KIND
 from models.forecast_files import read_forecasts
 from tests.jobs.conftest import MANIFEST
 
 
 def test_when_published_then_the_release_holds_what_serving_and_tomorrow_need(judged):
     fleet, _race, verdict, _ = judged
-    assert publish(*judged) == (1, True)
+    assert publish(*judged)[:2] == (1, True)
     registry = registry_of(fleet.settings)
     release = registry.open("champion")
     assert release.number == 1
@@ -43,7 +45,7 @@ def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second
     registry = registry_of(fleet.settings)
     history = (registry.root / "history.jsonl").read_text()
     resumed = replace(fleet, settings=replace(fleet.settings, resume="r"))
-    assert publish(resumed, race, verdict, styles) == (1, True)
+    assert publish(resumed, race, verdict, styles)[:2] == (1, True)
     assert registry.numbers() == [1]
     assert (registry.root / "history.jsonl").read_text() == history
     # Killed between the promotion and the view of it:
@@ -53,7 +55,7 @@ def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second
     assert json.loads(registry.view_path.read_text()) == view
     # Killed between the release and its promotion:
     (registry.root / "aliases" / "champion.json").unlink()
-    assert publish(resumed, race, verdict, styles) == (1, True)
+    assert publish(resumed, race, verdict, styles)[:2] == (1, True)
     assert registry.alias("champion") == 1
     assert (registry.root / "history.jsonl").read_text() == history
 
@@ -78,25 +80,49 @@ def with_error(verdict, factor):
 
 def test_when_a_later_release_is_clearly_worse_then_it_is_made_but_not_promoted(judged):
     fleet, race, verdict, styles = judged
-    assert publish(fleet, race, verdict, styles) == (1, True)
-    assert publish(fleet, race, with_error(verdict, 6.0), styles) == (2, False)
+    assert publish(fleet, race, verdict, styles)[:2] == (1, True)
+    assert publish(fleet, race, with_error(verdict, 6.0), styles)[:2] == (2, False)
     registry = registry_of(fleet.settings)
     assert registry.alias("champion") == 1
     assert registry.numbers() == [1, 2]
     last = json.loads((registry.root / "history.jsonl").read_text().splitlines()[-1])
-    assert last["promotion"].startswith("held back: WAPE")
-    assert publish(fleet, race, verdict, styles) == (3, True)
+    assert last["promotion"].startswith("held back: ")
+    assert "worse than release 1: WAPE" in last["promotion"]
+    assert publish(fleet, race, verdict, styles)[:2] == (3, True)
     assert (registry.alias("champion"), registry.alias("previous")) == (3, 1)
+
+
+def test_when_what_is_served_does_not_beat_the_baselines_then_not_even_the_first_release_is_promoted(judged):
+    fleet, race, verdict, styles = judged
+    assert not verdict.gate.passed
+    stubborn = replace(verdict, served=KIND, live=verdict.ensembles[fleet.panel.end].forecast)
+    made = publish(fleet, race, stubborn, styles)
+    assert made[:2] == (1, False)
+    assert "ensemble does not beat mean beyond chance: WAPE" in made.decision.words
+    registry = registry_of(fleet.settings)
+    assert registry.alias("champion") is None
+    baseline = publish(fleet, race, verdict, styles)
+    assert baseline[:2] == (2, True)
+    facts = registry.promotions()[-1]["facts"]
+    assert facts["forced"] is False
+    assert f"it serves the best baseline, {verdict.served}, because the ensemble" in facts["gate"]["reasons"][1]
+
+
+def test_when_the_models_cannot_be_loaded_then_the_release_is_made_and_never_promoted(judged, monkeypatch):
+    monkeypatch.setattr(golden, "_asked", lambda folder: "the models cannot be loaded: a bug")
+    made = publish(*judged)
+    assert made[:2] == (1, False)
+    assert "it does not predict: the models cannot be loaded: a bug" in made.decision.words
+    assert registry_of(judged[0].settings).alias("champion") is None
 
 
 def test_when_another_calendar_or_horizon_is_released_then_there_is_no_yardstick_and_it_is_promoted(judged):
     fleet, race, verdict, styles = judged
-    registry = registry_of(fleet.settings)
     publish(fleet, race, verdict, styles)
     weekly = replace(fleet, panel=replace(fleet.panel, freq="W-SUN"))
-    number, promoted = publish(weekly, race, with_error(verdict, 6.0), styles)
-    assert (number, promoted) == (2, True)
-    assert "another calendar" in _may_replace(registry, 1, 2)[1]
+    made = publish(weekly, race, verdict, styles)
+    assert made[:2] == (2, True)
+    assert "no common yardstick: release 1 has freq D, this one W-SUN" in made.decision.reasons
 
 
 def test_when_versions_are_not_kept_then_only_champion_and_newest_stay(judged):

@@ -12,8 +12,10 @@ from demand.errors import StorageError, VersionUnreadable
 from jobs import compose
 from jobs.rounds import Rounds
 from jobs.ticks import Tick, Ticks, alert_ticks, due_now
+from models.files import read_json
 from models.job import Ask
 from models.ledger import Ledger
+from serve_app.schemas.jobs import Schedule
 
 MONDAY = datetime(2025, 9, 8, tzinfo=UTC)  # daily at 2, weekly at 3
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -120,6 +122,17 @@ def test_when_another_job_runs_until_the_next_trigger_then_the_one_before_is_ski
         assert rows["daily-20250909T0200Z"].status == rows[WEEKLY].status == "pending"
         desk.ledger.finish(lease, "success", "")
     assert set(desk.look(MINUTE).job.ask.models) == {"xgboost", "arima", "prophet", "ensemble"}
+
+
+def test_when_something_happened_then_those_who_only_read_see_it(desk):
+    desk.look(2 * HOUR)
+    desk.end()
+    desk.look(3 * DAY)
+    seen = read_json(desk.rounds.view_path)
+    Schedule.model_validate({"status": "ok", **seen}, extra="forbid")
+    assert (seen["counts"]["done"], seen["counts"]["skipped"], seen["missed"]) == (1, 2, 2)
+    assert seen["newest"][0]["name"] == "daily-20250911T0200Z"
+    assert seen["next"][0] == {"at": "2025-09-12T02:00:00Z", "trigger": "daily", "models": ["xgboost"]}
 
 
 def test_when_a_run_fails_then_it_is_retried_as_often_as_told_and_then_waits_for_its_next_trigger(desk):
@@ -245,7 +258,7 @@ def test_when_an_alert_names_models_then_these_or_all_that_stand_behind_them_tra
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "{}", '{"alerts": 3}', '{"alerts": [3, {}, {"cause": "mood", "id": 1}]}',
-     '{"alerts": [{"cause": "drift", "id": null}]}', '{"alerts": "drift"}'],
+     '{"alerts": [{"cause": "drift", "id": null}, {"cause": "data_stale", "id": "a"}]}', '{"alerts": "drift"}'],
 )  # fmt: skip
 def test_when_the_monitoring_is_unreadable_then_the_triggers_fire_all_the_same(desk, text):
     desk.rounds.alerts_path.parent.mkdir(parents=True)

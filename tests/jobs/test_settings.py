@@ -66,7 +66,7 @@ def test_when_the_shipped_files_are_read_then_they_repeat_the_defaults_of_the_co
             code = as_lists({f.name: getattr(kind(), f.name) for f in fields(kind)})
             assert {**plain[name]} == code, name
     assert set(plain) == {f.name for f in fields(Settings)} - {
-        "show", "due_on", "release", "reason", "name", "role", "days", "revoke",
+        "show", "due_on", "release", "reason", "name", "role", "days", "revoke", "job", "once", "dry", "until",
     }  # fmt: skip
 
 
@@ -132,7 +132,11 @@ def test_when_the_seven_are_read_then_their_limits_are_the_stated_ones(default, 
         ("models__arima__min_accuracy_threshold", 75, "models.arima.min_accuracy_threshold"),
         ("models__arima__validation_split", 0.95, "validation_split"),
         ("folds__mode", "holdout", "a holdout has one origin"),
-        ("schedule__retries", 0, "retries is not available yet"),
+        ("schedule__retries", -1, "schedule.retries"),
+        ("schedule__retry_wait_s", -1, "schedule.retry_wait_s"),
+        ("schedule__catchup_days", 0, "schedule.catchup_days"),
+        ("schedule__timeout_s", 0, "schedule.timeout_s"),
+        ("due", ["arma"], "did you mean 'arima'"),
         ("tuning__tuning_iterations", 51, "tuning_iterations"),
         ("models", 3, "models"),
         ("source", None, "source"),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from demand.errors import StorageError, VersionUnreadable
+from demand.errors import RegistryError, StorageError, VersionUnreadable
 from models.registry import Registry
 from tests.contracts.test_registry import fill_with
+from tests.models.racing import PROMOTE_MANY, check_promotions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +30,7 @@ import sys
 from pathlib import Path
 from models.registry import Registry
 from tests.contracts.test_registry import fill_with
+from tests.models.racing import PROMOTE_MANY, check_promotions
 registry, me = Registry(Path(sys.argv[1])), sys.argv[2]
 for k in range(10):
     number = registry.publish(fill_with(f"{me}-{k}"))
@@ -56,6 +59,19 @@ def test_when_eight_processes_publish_at_once_then_every_release_has_its_own_num
     assert list((root / "staging").iterdir()) == []
 
 
+@pytest.mark.slow
+def test_when_eight_processes_promote_fifty_times_each_then_none_is_lost_and_the_history_is_in_order(tmp_path):
+    registry = Registry(tmp_path / "registry")
+    for k in range(3):
+        registry.publish(fill_with(str(k)))
+    processes = [python(PROMOTE_MANY, str(registry.root), str(tmp_path / "cache"), "50", str(k)) for k in range(8)]
+    for process in processes:
+        _, error = process.communicate(timeout=500)
+        assert process.returncode == 0, error
+    check_promotions(registry, 8, 50)
+    assert not list(registry.root.rglob("*.part"))
+
+
 @pytest.fixture
 def served(tmp_path) -> Registry:
     """A registry with one release, promoted."""
@@ -78,7 +94,7 @@ def test_when_the_work_is_cut_at_any_file_system_call_then_what_is_seen_is_whole
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout)
     names = {name for _, name, _ in points}
-    assert {"open", "fsync", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "fcntl.flock"} <= names
+    assert {"open", "fsync", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "fcntl.flock"} <= names
     assert len(points) > 60
     seen = set()
     for at, name, code in points:
@@ -107,16 +123,15 @@ def test_when_the_work_is_cut_at_any_file_system_call_then_what_is_seen_is_whole
         assert registry.open("previous").number == champion, where
         assert {entry["release"] for entry in registry.history()} >= {1, again}, where
         # No promotion is lost, also when the work died between the pointer and the line that notes it.
-        noted = [json.loads(line)["release"] for line in registry.promotions_path.read_bytes().splitlines() if line]
+        noted = [pointer["release"] for pointer in registry.promotions()]
         assert noted == ([1, 3, again] if champion == 3 else [1, again]), where
         view = json.loads(registry.view_path.read_text())
         assert (view["arima"]["release"], view["arima"]["previous"]) == (again, champion), where
-        left = list(registry.staging.iterdir())  # a lock cut before it named its owner waits for an hour
+        left = list((registry.root / "staging").iterdir())  # a lock cut before it named its owner waits for an hour
         assert not list(registry.root.rglob("*.part")), where
         assert [one for one in left if one.suffix != ".lock" or one.stat().st_size] == [], where
-    # It was cut before, between and after: no release yet, made, promoted, the older ones removed.
-    assert seen >= {((1, 2), 1), ((1, 2, 3), 1), ((1, 2, 3), 3)}
-    assert {numbers for numbers, champion in seen if champion == 3} >= {(1, 2, 3), (2, 3), (3,)}
+    # It was cut before, between and after: no release yet, made, promoted, the older ones removed (all at once).
+    assert seen == {((1, 2), 1), ((1, 2, 3), 1), ((1, 2, 3), 3), ((3,), 3)}
 
 
 @pytest.mark.parametrize("torn", ['{"release": 2, "text": "ha', "\x00\x00", "17", '{"release": 2, "text": "\udce9'])
@@ -161,7 +176,7 @@ def test_when_a_publisher_was_killed_then_the_next_removes_what_it_left_and_noth
     with python(code, str(served.root)) as publisher:
         publisher.communicate(timeout=120)
     assert publisher.returncode == 9
-    (left,) = [path for path in served.staging.iterdir() if path.is_dir()]
+    (left,) = [path for path in (served.root / "staging").iterdir() if path.is_dir()]
     inside = []
 
     def fill(folder):
@@ -171,7 +186,7 @@ def test_when_a_publisher_was_killed_then_the_next_removes_what_it_left_and_noth
     assert served.publish(fill) == 3
     assert inside == [2]
     assert not left.exists()
-    assert list(served.staging.iterdir()) == []
+    assert list((served.root / "staging").iterdir()) == []
 
 
 def test_when_a_promoted_release_was_exchanged_for_another_whole_one_then_the_alias_does_not_open_it(served):
@@ -196,11 +211,45 @@ def test_when_versions_are_not_kept_then_no_alias_points_at_a_removed_one(served
     assert (served.numbers(), served.alias("champion"), served.alias("previous")) == ([2], 2, None)
 
 
+@pytest.fixture
+def earlier(served):
+    """As it was written before there was a log: release 2 serves, 1 before it, and the last line was never noted."""
+    served.promote(served.publish(fill_with("newer")), expected=1, facts={"forced": False})
+    lines = [json.dumps(pointer) + "\n" for pointer in served.promotions()]
+    (served.root / "promotions.jsonl").write_text(lines[0])
+    shutil.rmtree(served.root / "log")
+    (served.root / "head.json").unlink()
+    return served
+
+
+def test_when_the_registry_was_made_before_there_was_a_log_then_it_is_read_and_nothing_of_it_is_lost(earlier):
+    assert (earlier.alias("champion"), earlier.alias("previous"), earlier.alias("challenger")) == (2, 1, None)
+    before = earlier.promotions()
+    assert [pointer["release"] for pointer in before] == [1, 2]
+    assert not (earlier.root / "log").exists()  # reading changes nothing
+    with pytest.raises(RegistryError, match="changed meanwhile"):
+        earlier.promote(1, expected=1, facts={})
+    earlier.promote(1, expected=2, facts={})
+    assert (earlier.alias("champion"), earlier.alias("previous")) == (1, 2)
+    assert earlier.promotions()[:2] == before
+    assert [pointer["release"] for pointer in earlier.promotions()] == [1, 2, 1]
+    assert json.loads((earlier.root / "aliases" / "champion.json").read_text())["release"] == 1
+
+
+def test_when_a_release_served_before_there_was_a_log_then_only_the_same_bytes_serve_again(earlier):
+    (earlier.root / "aliases" / "previous.json").unlink()
+    shutil.rmtree(earlier.root / "releases" / "000001")
+    assert earlier.publish(fill_with("other")) == 3
+    (earlier.root / "releases" / "000003").rename(earlier.root / "releases" / "000001")
+    with pytest.raises(VersionUnreadable, match="not the one that was promoted"):
+        earlier.promote(1, expected=2, facts={})
+
+
 @pytest.mark.parametrize("written", ["[]", "{}", '{"release": "1"}'])
-def test_when_an_alias_names_no_release_then_it_is_unreadable(served, written):
-    (served.root / "aliases" / "champion.json").write_text(written)
+def test_when_an_alias_of_an_earlier_registry_names_no_release_then_it_is_unreadable(earlier, written):
+    (earlier.root / "aliases" / "champion.json").write_text(written)
     with pytest.raises(VersionUnreadable, match="names no release"):
-        served.open("champion")
+        earlier.open("champion")
 
 
 def test_when_two_writers_take_the_same_number_then_the_later_gets_the_next(served, monkeypatch):
@@ -212,10 +261,54 @@ def test_when_two_writers_take_the_same_number_then_the_later_gets_the_next(serv
     assert served.open(2).json("card.json")["text"] == "b"
 
 
-def test_when_an_alias_file_is_not_json_then_it_is_unreadable_and_not_empty(served):
-    (served.root / "aliases" / "champion.json").write_text("")
+def test_when_an_alias_of_an_earlier_registry_is_not_json_then_it_is_unreadable_and_not_empty(earlier):
+    (earlier.root / "aliases" / "champion.json").write_text("")
+    with pytest.raises(VersionUnreadable):
+        earlier.alias("champion")
+
+
+VIEWS = ("head.json", "aliases/champion.json", "aliases/previous.json", "registry.json")
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "torn", "of before"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_when_a_view_of_the_log_is_damaged_or_behind_then_readers_go_by_the_log_and_it_is_made_again(
+    served, view, damage
+):
+    before = {name: (served.root / name).read_bytes() for name in VIEWS if (served.root / name).exists()}
+    served.promote(served.publish(fill_with("new")), expected=1, facts={})
+    right = {name: (served.root / name).read_bytes() for name in VIEWS}
+    path = served.root / view
+    path.unlink()
+    if damage != "gone":
+        whole = right[view]
+        path.write_bytes({"empty": b"", "torn": whole[: len(whole) // 2], "of before": before.get(view, b"{}")}[damage])
+    assert (served.alias("champion"), served.alias("previous")) == (2, 1)
+    assert served.champion_pointer() == served.promotions()[-1]
+    served.refresh_view()
+    assert {name: (served.root / name).read_bytes() for name in VIEWS} == right
+
+
+def test_when_the_newest_entry_of_the_log_is_damaged_then_it_is_said_and_nothing_is_guessed(served):
+    served.promote(served.publish(fill_with("new")), expected=1, facts={})
+    (served.root / "head.json").unlink()
+    (newest,) = (served.root / "log").glob("*2.json")
+    newest.write_bytes(newest.read_bytes()[:-40])
     with pytest.raises(VersionUnreadable):
         served.alias("champion")
+    with pytest.raises(VersionUnreadable):
+        served.promote(1, expected=2, facts={})
+
+
+def test_when_an_older_entry_of_the_log_is_damaged_then_it_is_reported_and_the_rest_is_told(served, caplog):
+    served.promote(served.publish(fill_with("new")), expected=1, facts={})
+    served.promote(1, expected=2, facts={})
+    (middle,) = (served.root / "log").glob("*2.json")
+    middle.write_bytes(b"\x00" * 10)
+    assert [pointer["release"] for pointer in served.promotions()] == [1, 1]
+    assert "0002.json" in caplog.text
+    served.promote(2, expected=1, facts={})
+    assert served.alias("champion") == 2
 
 
 def test_when_the_disk_is_full_while_promoting_then_the_old_champion_stays(served, monkeypatch):

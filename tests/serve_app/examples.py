@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.monitoring_folder import MonitoringFolder
 from models.registry import Registry
 from serve_app.book import Book
 from serve_app.routes import EXAMPLES, ROUTES, Route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
+from tests.serve_app.looked import look_at
 from tests.serve_app.made import growing_panel
 
 MOMENT = "2025-09-01T02:10:00Z"
@@ -33,16 +35,19 @@ class Desk:
 
     registry: Registry
 
+    @property
+    def monitoring(self) -> MonitoringFolder:
+        return MonitoringFolder.under(self.registry.root.parent)
+
     def book(self, number: int) -> Book:
         release = self.registry.open(number)
         return Book.open(release.path, number, release.manifest_sha256)
 
 
 def answer_of(one: Route[Any], desk: Desk, pairs: list[tuple[str, str]] | None = None) -> dict[str, Any]:
-    """What a route answers from the champion, or from all releases."""
-    champion = desk.registry.alias("champion")
+    """What a route answers from the newest release, or from all of them."""
     asked = one.read(ASKED.get(one.example, []) if pairs is None else pairs)
-    return one.answer(desk if one.asks == "releases" else desk.book(champion), asked, TODAY)
+    return one.answer(desk if one.asks == "releases" else desk.book(desk.registry.newest()), asked, TODAY)
 
 
 def shortened(value: Any, name: str = "") -> Any:
@@ -52,7 +57,7 @@ def shortened(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         whole = name in ("percent", "fraction", "labels", "aliases")
         return [shortened(inner) for inner in (value if whole else value[:KEPT])]
-    if name in ("generated_at", "generated", "timestamp", "promoted_at", "last_validation"):
+    if name in ("generated_at", "generated", "timestamp", "promoted_at", "last_validation", "at"):
         return MOMENT if value is not None else None
     return round(value, 6) if isinstance(value, float) else value
 
@@ -61,6 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = make_ensemble_release(Path(folder))
         make_ensemble_release(Path(folder), run_id="s", panel=growing_panel(seed=4))
+        look_at(root, growing_panel(seed=4), days=10)
         EXAMPLES.mkdir(exist_ok=True)
         for one in ROUTES:
             text = json.dumps(shortened(answer_of(one, Desk(Registry(root)))), indent=1, ensure_ascii=False)

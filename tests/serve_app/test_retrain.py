@@ -13,10 +13,10 @@ import pytest
 
 from models.files import write_json
 from models.job import Ask
-from models.ledger import Ledger
+from models.registry import Registry
 from serve_app.app import make_app
 from serve_app.retrain import Retraining, retrain_router
-from serve_app.schemas.jobs import Accepted, JobList, JobState
+from serve_app.schemas.jobs import Accepted, JobList, JobState, Schedule
 from serve_app.settings import ServeSettings
 from serve_app.state import Config
 from serve_app.tokens import LOCAL
@@ -32,13 +32,14 @@ class Desk:
     def __init__(self, root, **changes):
         self.started: list[str] = []
         self.state = state_of(root)
-        retraining = Retraining.of(Config(ServeSettings(), str(root), "registry", ("source.path=sales.csv",)))
+        config = Config(ServeSettings(), str(root), "registry", ("source.path=sales.csv",))
+        retraining = Retraining.of(config, self.state.registry)
         self.retraining = replace(retraining, **changes)
         self.router = retrain_router(self.state, self.retraining, lambda _, job: self.started.append(job.job_id))
         self.client: Client = client_of(self.state, [self.router])
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self):
         return self.retraining.ledger
 
     def end(self, job_id, status="success", **facts):
@@ -113,11 +114,16 @@ def test_when_the_body_is_wrong_then_it_is_refused_by_name_and_nothing_starts(de
 
 def test_when_a_model_is_disabled_then_it_is_said_and_all_leaves_it_out(tmp_path):
     plain = {"models": {"lstm": {"enabled": False}}, "enable_ml": True, "storage": {"training_registry": "trained"}}
-    desk = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain=plain))
+    registry = Registry(tmp_path / "registry")
+    desk = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain=plain), registry)
     assert "lstm" not in desk.models
     assert desk.refused["lstm"] == "it is disabled: models.lstm.enabled=false"
     assert desk.runs == tmp_path / "trained"
-    without = Retraining.of(Config(ServeSettings(), str(tmp_path), "registry", plain={"enable_ml": False}))
+    assert "arima" in desk.everything
+    few = Config(ServeSettings(), str(tmp_path), "registry", plain={"only": ["arima"]})
+    assert Retraining.of(few, registry).everything == ("arima",)
+    off = Config(ServeSettings(), str(tmp_path), "registry", plain={"enable_ml": False})
+    without = Retraining.of(off, registry)
     assert without.models == ()
     answer = Desk(tmp_path, models=(), refused=without.refused).client.post(URL)
     assert (answer.status_code, answer.json()["parameter"]) == (409, "model")
@@ -212,6 +218,20 @@ def test_when_jobs_are_listed_then_the_newest_comes_first_in_pages(desk):
     assert page.jobs[0].errors == ["no data"]
     for query in ("limit=0", "limit=101", "offset=-1", "limit=x"):
         assert desk.client.get(f"/api/jobs?{query}").status_code == 400
+
+
+def test_when_a_scheduler_has_looked_then_the_schedule_is_answered_and_before_that_the_next_step(desk):
+    before = desk.client.get("/api/schedule")
+    assert (before.status_code, before.json()["status"]) == (200, "no_data")
+    assert "jobs.schedule" in before.json()["reason"]
+    row = {"name": "daily-20250908T0200Z", "trigger": "daily", "moment": "2025-09-08T02:00:00Z", "models": ["xgboost"],
+           "status": "done", "why": "", "jobs": []}  # fmt: skip
+    value = {"looked_at": "2025-09-08T02:00:01Z", "timezone": "UTC", "auto_retrain": True, "counts": {"done": 1},
+             "missed": 0, "newest": [row], "next": []}  # fmt: skip
+    desk.ledger.root.mkdir()
+    write_json(desk.ledger.root / "schedule.json", value)
+    said = Schedule.model_validate_json(desk.client.get("/api/schedule").text, extra="forbid")
+    assert said.newest[0].status == "done"
 
 
 def test_when_a_job_runs_then_its_batches_are_counted(desk):

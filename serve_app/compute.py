@@ -1,0 +1,45 @@
+"""What a process does that computes forecasts on demand: follows the champion, keeps its models, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serve_app.computing import Computing, plainly, told
+from serve_app.following import Following
+from serve_app.problems import NoData
+from serve_app.state import Config
+from serve_app.uploads import Uploads
+
+
+class Compute:
+    """A plain class for a deployment apart from the one that reads: call it with a request, see `plainly`.
+
+    Makes its models ready before a new champion takes the place of the old one. `close` stops its thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        found = config.open_registry()
+        uploads = Uploads(Path(config.storage_root), config.serve, config.plain)
+
+        def open_head() -> Computing:
+            computing = Computing(found.open("champion"), uploads.panel)
+            computing.warm()
+            return computing
+
+        self.following: Following[Computing] = Following(
+            lambda: found.alias("champion"), open_head, every_s=config.serve.follow_seconds
+        )
+        self.following.start()
+
+    def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """{"body": bytes} or {"refused": {..}}; blocks while it computes."""
+        try:
+            computing = self.following.book()
+        except NoData as nothing:
+            return told(nothing)
+        return plainly(computing, request)
+
+    def close(self) -> None:
+        self.following.stop()

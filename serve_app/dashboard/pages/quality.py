@@ -1,0 +1,82 @@
+"""Is the data fit to use? The cleaning report of the release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serve_app.dashboard.blocks import Block, Cell, Field, Form, Section, Table, Text, Tile, Tiles, Tone
+from serve_app.dashboard.frame import Api, Page, Query
+from serve_app.dashboard.parts import no_data
+
+TONES: dict[str, Tone] = {"good": "good", "fair": "warn", "poor": "bad"}
+MOST = 12  # lines of one list
+
+
+def build(api: Api, query: Query) -> Sequence[Section]:
+    answer = api.get("/api/data-quality")
+    empty = no_data(answer)
+    upload = Section("Check a file", [
+        Text(["A file is read and cleaned as a training run would, and kept for a day under an id that "
+              "predictions can name. Personal columns are dropped."]),
+        Form("upload", "/api/upload_csv", (Field("file", "CSV, Excel, JSON or Parquet", "file",
+                                                 attributes={"required": "required"}),), "Check", shows="report"),
+    ])  # fmt: skip
+    if empty:
+        return [Section("", [empty]), upload]
+    report = answer["report"]
+    return [Section("", [_tiles(answer, report)]), Section("The report", _facts(report)), upload]
+
+
+def _tiles(answer: Mapping[str, Any], report: Mapping[str, Any]) -> Tiles:
+    word, score = answer["data_quality"], answer["quality_score"]
+    rows = report.get("rows", {})
+    tiles = [Tile("Quality", "not measured" if score is None else f"{score:.0f} of 100", word or "",
+                  TONES.get(word or "", ""))]  # fmt: skip
+    for key, label in (("in", "Rows read"), ("used", "Rows used"), ("merged", "Rows merged"), ("left_out", "Left out")):
+        value = rows.get(key)
+        if isinstance(value, int):
+            tiles.append(Tile(label, f"{value:,}"))
+    return Tiles(tiles)
+
+
+def _facts(report: Mapping[str, Any]) -> Sequence[Block]:
+    rows = [[Cell(name.replace("_", " ")), Cell(text)] for name, text in _flat(report)]
+    return [Table("facts", (("what", False), ("found", False)), rows, "The cleaning report", "Nothing was reported.")]
+
+
+def _flat(report: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Each fact in one line; long lists are cut, and say so."""
+    found = []
+    for name, value in report.items():
+        if isinstance(value, Mapping):
+            told = [f"{key}: {_short(inner)}" for key, inner in value.items()]
+            found.append((name, _joined(told)))
+        elif isinstance(value, list):
+            found.append((name, _joined([_short(inner) for inner in value])))
+        else:
+            found.append((name, _short(value)))
+    return [(name, text) for name, text in found if text]
+
+
+def _short(value: Any) -> str:
+    if value is None or value == "" or value == {} or value == []:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return _joined([f"{key} {_short(inner)}" for key, inner in value.items()])
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    kept = [part for part in parts if part and not part.endswith(": ")]
+    more = f" .. {len(kept)} in all" if len(kept) > MOST else ""
+    return "; ".join(kept[:MOST]) + more
+
+
+PAGE = Page("/quality", "Data", 70, build, "What came in, what was used, and what was left out and why.")

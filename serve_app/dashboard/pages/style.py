@@ -1,0 +1,133 @@
+"""One style: history, forecast, members with their weights and measured errors, and what-if."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from serve_app.dashboard.blocks import Block, Cell, Chart, Field, Form, Note, Section, Table, Text, Tile, Tiles
+from serve_app.dashboard.charts import band, line, over_time
+from serve_app.dashboard.frame import Api, Page, Query
+from serve_app.dashboard.parts import ACTION_TONES, ACTIONS, MEMBERS, choice, no_data, unit_of
+from serve_app.dashboard.shown import number, percent, quantity, share
+
+PERIODS = 365
+
+
+def build(api: Api, query: Query) -> Sequence[Section]:
+    style = query.get("id", "")
+    if not style:
+        return [Section("", [Note("Choose a style on the page Styles.")])]
+    model = query.get("model", "auto")
+    answer = api.get(f"/api/styles/{quote(style, safe='')}", model=model, history=PERIODS)
+    empty = no_data(answer)
+    if empty:
+        return [Section("", [empty])]
+    unit = unit_of(answer)
+    return [
+        Section("", [_tiles(answer, unit), _chart(answer, unit), _chooser(style, model)]),
+        Section("What is expected", _totals(answer, unit)),
+        Section("Who says so", _members(answer, unit)),
+        Section("What if", _what_if(style, answer)),
+    ]
+
+
+def _tiles(answer: Mapping[str, Any], unit: str) -> Tiles:
+    details = answer["details"]
+    basis = details["confidence_basis"]
+    action = details["recommended_action"]
+    measured = "never scored" if basis is None else f"from {basis['n']} scored origins of this {basis['of']}"
+    return Tiles([
+        Tile("Forecast, next 30 days", quantity(details["forecast_30_days"], unit),
+             f"last 30 days {quantity(answer['last_30_days'], unit)}"),
+        Tile("Growth", percent(details["growth_rate"], signed=True, digits=0), details["trend"] or "not known"),
+        Tile("Confidence in its total", percent(details["confidence"], digits=0), measured,
+             "warn" if details["low_confidence"] else "good"),
+        Tile("What to do", ACTIONS.get(action, action), f"{answer['demand_class']} demand",
+             ACTION_TONES.get(action, "")),
+        Tile("Sold a day", quantity(details["historical_avg"], unit),
+             f"{answer['periods']:,} periods since {answer['first_day']}"),
+    ])  # fmt: skip
+
+
+def _chart(answer: Mapping[str, Any], unit: str) -> Chart:
+    past, ahead = answer["history"], answer["forecast"]
+    levels = sorted(ahead["quantiles"], key=lambda name: float(name[1:]))
+    traces = [line(past["dates"], past["values"], "sold", "@soft", line={"width": 1})]
+    if len(levels) > 1:
+        low, high = levels[0], levels[-1]
+        stated = float(high[1:]) - float(low[1:])
+        traces += band(ahead["dates"], ahead["quantiles"][low], ahead["quantiles"][high], f"{stated:.0%} interval")
+    traces.append(line(ahead["dates"], ahead["mean"], f"forecast ({answer['details']['made_by']})"))
+    colors = ("@good", "@warn", "@bad", "@ink")
+    for member, color in zip(answer["members"], (*colors, *colors), strict=False):
+        if member["model"] != answer["model_used"] and member["mean"]:
+            traces.append(line(ahead["dates"], member["mean"], member["model"], color, line={"width": 1},
+                               visible="legendonly"))  # fmt: skip
+    said = f"Sold until {answer['last_day']} and the forecast after it; members can be switched on in the legend."
+    return Chart("style", over_time(traces, f"{unit} a period"), said)
+
+
+def _chooser(style: str, model: str) -> Form:
+    options = [("auto", "what is served"), *((name, name) for name in MEMBERS)]
+    return Form("model", "/style", (Field("id", "", "hidden", style), choice("model", "Forecast of", options, model)),
+                "Show", method="GET")  # fmt: skip
+
+
+def _totals(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
+    rows = [
+        [Cell(f"next {row['days']} days"), number(row["forecast"], quantity(row["forecast"])),
+         number(row["lower"], quantity(row["lower"])), number(row["upper"], quantity(row["upper"]))]
+        for row in answer["totals"]
+    ]  # fmt: skip
+    columns = (("", False), (f"forecast ({unit})", True), ("lower", True), ("upper", True))
+    basis = answer["bounds_basis"]
+    said = (
+        "Too few errors of totals were measured for bounds." if basis is None else
+        f"Bounds of the total come from {answer['bounds_n']:,} measured errors of totals of its {basis}."
+    )  # fmt: skip
+    reason = answer["details"].get("reason")
+    blocks: list[Block] = [Table("totals", columns, rows, "Totals ahead", "No total is known."), Text([said])]
+    return [Note(f"Another model made this forecast: {reason}", "warn"), *blocks] if reason else blocks
+
+
+def _members(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
+    rows = []
+    for member in answer["members"]:
+        ahead = next((total["forecast"] for total in member["totals"] if total["days"] == 30), None)
+        rows.append([
+            Cell(member["model"]), number(member["weight"], share(member["weight"])),
+            number(member["wape"], percent(member["wape"])), number(ahead, quantity(ahead)),
+            Cell(member["reason"] or "by itself"),
+        ])  # fmt: skip
+    columns = (("model", False), ("weight", True), ("error (WAPE)", True), (f"30 days ({unit})", True),
+               ("made", False))  # fmt: skip
+    marked = frozenset(i for i, one in enumerate(answer["members"]) if one["model"] == answer["model_used"])
+    said = "Weights come from errors at earlier origins of this style, shrunk towards the fleet's."
+    return [Table("members", columns, rows, "Members", "No member has a stored forecast.", marked), Text([said])]
+
+
+def _what_if(style: str, answer: Mapping[str, Any]) -> Sequence[Block]:
+    horizons = [str(row["days"]) for row in answer["totals"] if row["forecast"] is not None]
+    if not horizons:
+        return [Note("This release answers no whole horizon: raise default_forecast_horizon and train again.")]
+    number_field = {"min": "0", "step": "any"}
+    fields = (
+        Field("style", "", "hidden", style),
+        Field("horizon", "Days ahead", "select", horizons[-1], [(days, days) for days in horizons],
+              {"data-number": "true"}),
+        Field("planned.price", "Planned price", "number", "", attributes=number_field,
+              hint="Acts where the models were trained with a price known ahead."),
+    )  # fmt: skip
+    return [
+        Text(["The released models forecast anew, from this style's history, under your plan."]),
+        Form("what-if", "/api/predictions", fields, "Forecast", shows="forecast"),
+    ]
+
+
+def _heading(query: Query) -> str:
+    return query.get("id") or "A style"
+
+
+PAGE = Page("/style", "Style", 0, build, heading=_heading)

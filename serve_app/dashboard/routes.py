@@ -1,0 +1,76 @@
+"""The dashboard's routes: one for each page, and the files they need."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serve_app.auth import csrf_token, role
+from serve_app.dashboard.blocks import Note, Section
+from serve_app.dashboard.frame import HERE, Api, Page, frame, pages, render
+from serve_app.problems import Refused
+
+# Plotly writes its own style rules; scripts stay our own files only.
+CONTENT_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HTML, WEEK = "text/html; charset=utf-8", "public, max-age=604800, immutable"
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+def dashboard_router(api_of: Callable[[Request], Api]) -> APIRouter:
+    """Every page of `pages/`, and /static; all of them need the role read."""
+    router = APIRouter(dependencies=[role("read")], include_in_schema=False)
+    for page in pages():
+        router.add_api_route(page.path, _route(page, api_of), methods=["GET"], name=page.path)
+
+    @router.get("/static/{name}")
+    def static(name: str, request: Request) -> Response:
+        found = _files().get(name)
+        if found is None:
+            raise Refused(404, "no such file", f"/static holds {', '.join(sorted(_files()))}", "name")
+        return _sent(*found, request)
+
+    return router
+
+
+def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], Response]:
+    def route(request: Request) -> Response:
+        query = dict(request.query_params)
+        status = 200
+        try:
+            html = render(page, api_of(request), query, query.pop("part", ""), csrf_token(request))
+        except Refused as refused:
+            # A page tells people what a program would be told, in the same words.
+            status = refused.status_code
+            said = Note(f"{refused.error[:1].upper()}{refused.error[1:]}. {refused.detail}")
+            html = frame(page.path, page.title, page.lead, [Section("", [said])])
+        headers = {"Content-Security-Policy": CONTENT_POLICY, "Cache-Control": "no-cache"}
+        return Response(html, status, headers, media_type=HTML)
+
+    return route
+
+
+@cache
+def _files() -> dict[str, tuple[bytes, bytes, str]]:
+    """name -> (bytes, the same compressed, media type): our own files and Plotly's script from its package."""
+    import plotly
+
+    paths = [path for path in (HERE / "static").iterdir() if path.suffix in TYPES]
+    paths.append(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+    return {path.name: (raw, gzip.compress(raw, 6, mtime=0), TYPES[path.suffix])
+            for path in paths for raw in [path.read_bytes()]}  # fmt: skip
+
+
+def _sent(raw: bytes, small: bytes, media_type: str, request: Request) -> Response:
+    long_lived = WEEK if request.url.path.endswith("plotly.min.js") else "no-cache"
+    headers = {"Cache-Control": long_lived, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(small, headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
+    return Response(raw, headers=headers, media_type=media_type)

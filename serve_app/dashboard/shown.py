@@ -1,0 +1,42 @@
+"""Numbers as people read them: sensible precision, a unit where there is one, a dash where nothing was measured."""
+
+from __future__ import annotations
+
+from serve_app.dashboard.blocks import Cell
+
+NOTHING = "–"
+
+
+def quantity(value: float | None, unit: str = "") -> str:
+    """1,234,567 · 84.2 · 0.37: three significant digits below 1,000, whole numbers above."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 100 or value == 0 else f"{value:,.1f}" if size >= 10 else f"{value:,.2f}"
+    return f"{text} {unit}" if unit else text
+
+
+def percent(value: float | None, signed: bool = False, digits: int = 1) -> str:
+    """A value that is in percent already (0-100)."""
+    if value is None:
+        return NOTHING
+    return f"{value:+.{digits}f} %" if signed else f"{value:.{digits}f} %"
+
+
+def share(value: float | None, digits: int = 0) -> str:
+    """A fraction (0-1) as percent."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f} %"
+
+
+def ratio(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def moment(iso: str | None) -> str:
+    """2025-09-01T04:05:06Z as 2025-09-01 04:05 UTC."""
+    return NOTHING if not iso else f"{iso[:10]} {iso[11:16]} UTC" if len(iso) > 10 else iso
+
+
+def number(value: float | None, text: str) -> Cell:
+    """A right-aligned cell that sorts by its value."""
+    return Cell(text, number=True, sort=value)

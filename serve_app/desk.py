@@ -1,0 +1,91 @@
+"""The release desk over HTTP: promote and roll back, by the very commands an operator would type."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from starlette.responses import Response
+
+from serve_app.auth import principal_of, role
+from serve_app.problems import JSON, Refused, strict_json
+from serve_app.state import State
+
+LONGEST_S = 300.0  # the golden prediction loads every model once
+SAID = 2_000  # characters of a command's message that an answer repeats
+REFUSED = 2  # the exit code of a job whose inputs were refused
+
+Number = Annotated[StrictInt, Field(ge=1, le=10**9)]
+# No quotes, brackets or line ends: the words travel as one argument of a command that reads key=value.
+Reason = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[\w .,:;/()+#%-]+$")]
+
+
+class PromoteRequest(BaseModel):
+    """Which release is to serve; `force` promotes one that the gate holds back, and is recorded as forced."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"release": 7, "reason": "reviewed"}]})
+
+    release: Number
+    force: StrictBool = False
+    reason: Reason | None = None
+
+
+class RollbackRequest(BaseModel):
+    """Which release is to serve again; without a number the one before the champion."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "orders look wrong"}]})
+
+    release: Number | None = None
+    reason: Reason | None = None
+
+
+def desk_router(state: State) -> APIRouter:
+    """POST /api/releases/promote and /api/releases/rollback; each answers when the champion has moved, or why not."""
+    router = APIRouter(dependencies=[role("operate")])
+
+    @router.post("/api/releases/promote", summary="Point the champion at a release, through the gate")
+    async def promote(asked: PromoteRequest, request: Request) -> Response:
+        told = [f"release={asked.release}", *(["force=true"] if asked.force else [])]
+        return await _done(state, request, "promote", told, asked.reason)
+
+    @router.post("/api/releases/rollback", summary="A release that served before serves again")
+    async def rollback(asked: RollbackRequest, request: Request) -> Response:
+        told = [] if asked.release is None else [f"release={asked.release}"]
+        return await _done(state, request, "rollback", told, asked.reason)
+
+    return router
+
+
+async def _done(state: State, request: Request, job: str, told: list[str], reason: str | None) -> Response:
+    """Runs the job and answers with the champion before and after. Raises Refused (409) with the job's own words."""
+    who = principal_of(request).name
+    why = f"reason='{reason or 'no reason given'} (by {who} over HTTP)'"
+    before = state.registry.alias("champion")
+    code, words = await _run([f"jobs.{job}", *state.config.arguments, *told, why])
+    after = state.registry.alias("champion")
+    if code:
+        sentence = "refused" if code == REFUSED else "held back"
+        raise Refused(409, f"the {job} was {sentence}", words or f"exit code {code}", "release")
+    await asyncio.to_thread(state.following.look)
+    answer: dict[str, Any] = {
+        "status": "success", "message": words, "champion_before": before, "champion": after,
+    }  # fmt: skip
+    return Response(strict_json(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
+
+
+async def _run(command: list[str]) -> tuple[int, str]:
+    """(exit code, what the job said) of `python -m ..`; it is ended when it takes too long. Raises Refused (503)."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), LONGEST_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise Refused(503, "the job did not end in time", f"It was ended after {LONGEST_S:.0f} s") from None
+    text = " ".join(said.decode("utf-8", "replace").split())
+    return process.returncode or 0, text[:SAID]

@@ -1,0 +1,41 @@
+"""The route of forecasts on demand: reads the request, and lets another process compute."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from serve_app.auth import role
+from serve_app.limits import strict_body
+from serve_app.problems import JSON, Refused
+from serve_app.schemas.predictions import PredictionAnswer, read_request, request_schema
+
+# {"body": bytes} or {"refused": {..}}, see `serve_app.computing.plainly`
+ComputeCall = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
+def predictions_router(compute_call: ComputeCall) -> APIRouter:
+    """POST /api/predictions. compute_call: hands the request to whoever holds the models and awaits the answer."""
+    router = APIRouter(tags=["predictions"])
+    content = {"application/json": {"schema": request_schema()}}
+    extra = {"requestBody": {"required": True, "content": content}}
+
+    @router.post(
+        "/api/predictions", dependencies=[role("read")], summary="A forecast made now, from a history or a what-if",
+        response_model=PredictionAnswer, openapi_extra=extra,
+    )  # fmt: skip
+    async def predict(request: Request) -> Response:
+        asked = read_request(strict_body(await request.body()))
+        return answered(await compute_call(asked.model_dump(mode="json", exclude_defaults=True)))
+
+    return router
+
+
+def answered(made: Mapping[str, Any]) -> Response:
+    """The answer that another process made. Raises Refused when it refused."""
+    if "refused" in made:
+        raise Refused(**made["refused"])
+    return Response(made["body"], headers={"Cache-Control": "no-store"}, media_type=JSON)
