@@ -20,18 +20,12 @@ import httpx
 import pytest
 
 from models.registry import Registry
-from tests.faults.processes import is_loopback, listening, own_tree, start, tree, wait_for
+from tests.faults.processes import free_port, is_loopback, listening, own_tree, start, tree, wait_for
 from tests.serve_app.made import make_release
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 DETAILED, VALIDATION = "/api/ml-forecast-detailed", "/api/ml-validation-summary"
 REPLICAS = 2
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -213,3 +207,21 @@ def test_when_bodies_come_slowly_then_reads_are_answered_beside_them(served):
     finally:
         for slow in sockets:
             slow.close()
+
+
+def test_when_the_server_is_killed_then_it_is_back_by_itself_with_the_same_answer(served):
+    before, number = served.get(VALIDATION).content, served.registry.alias("champion")
+    (inside,) = [pid for pid, command in tree(served.mark).items()
+                 if "-m jobs.serve" in command and pid != served.process.pid]  # fmt: skip
+    os.kill(inside, signal.SIGKILL)
+
+    def back() -> bool:
+        try:
+            return bool(served.get("/health").json()["release"] == number and served.get("/health").json()["ready"])
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+
+    wait_for(lambda: inside not in tree(served.mark), 20, "the killed server to be gone")
+    until(lambda: served.log.read_text().count("Serving") == 2, 120)
+    until(back, 20)
+    assert served.get(VALIDATION).content == before
