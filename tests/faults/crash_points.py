@@ -1,5 +1,6 @@
-"""`python -m tests.faults.crash_points ROOT MODE`: publishes, appends, promotes, rolls back and prunes in a copy of the registry at
-ROOT, once for every call that reaches the file system, and dies at that call (MODE dies) or is refused it (MODE fails).
+"""`python -m tests.faults.crash_points ROOT MODE`: publishes, appends, promotes, rolls back and prunes in a copy of the
+registry at ROOT, once for every call that reaches the file system, and dies at that call (MODE dies) or is refused it
+(MODE fails).
 
 Prints one JSON list of [n-th call, its name, exit code] and leaves the copies at ROOT-at-N.
 """
