@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from evaluation.monitoring_folder import MonitoringFolder
 from models.registry import Registry
 from serve_app.book import Book
 
@@ -23,9 +24,10 @@ def open_book(registry: Registry, which: int | str) -> Book:
 
 @dataclass(frozen=True, eq=False)
 class Releases:
-    """What the answers about releases read: the registry, and each release as a book."""
+    """What the answers about releases read: the registry, each release as a book, and what the monitor found."""
 
     registry: Registry
+    monitoring: MonitoringFolder
     _kept: OrderedDict[int, Book] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

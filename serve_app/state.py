@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluation.monitoring_folder import MonitoringFolder
 from models.registry import Registry, registry_at
 from serve_app.auth import Access
 from serve_app.cache import Cache
@@ -51,7 +52,7 @@ class State:
         self.settings = config.serve
         self.storage_root = Path(config.storage_root)
         self.registry = config.open_registry()
-        self.releases = Releases(self.registry)
+        self.releases = Releases(self.registry, MonitoringFolder.under(self.storage_root))
         self.access = Access(config.serve, self.storage_root)
         self.telemetry = count = Telemetry()
         self.cache = Cache(
