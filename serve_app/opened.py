@@ -24,7 +24,7 @@ def open_book(registry: Registry, which: int | str) -> Book:
 
 @dataclass(frozen=True, eq=False)
 class Releases:
-    """What answers that change with every release or look read: the registry, each release as a book, the looks."""
+    """What the answers about releases read: the registry, each release as a book, and what the monitor found."""
 
     registry: Registry
     monitoring: MonitoringFolder

@@ -9,6 +9,7 @@ import pytest
 
 from demand.errors import VersionUnreadable
 from models.registry import Registry
+from serve_app.app import make_app
 from serve_app.routes import route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
 from tests.serve_app.examples import Desk
@@ -89,3 +90,16 @@ def test_when_a_stored_file_is_damaged_then_one_clear_error_says_so(tmp_path, da
     one = route("/api/monitoring")
     with pytest.raises(VersionUnreadable):
         one.answer(Desk(Registry(root)), one.read([]), TODAY)
+
+
+def test_when_the_service_is_asked_then_it_answers_from_its_own_storage_and_a_new_look_is_seen_at_once(tmp_path):
+    from tests.serve_app import calls
+
+    root = make_ensemble_release(tmp_path)
+    client = calls.Client(make_app(calls.state_of(tmp_path)))
+    assert client.get("/api/monitoring").json()["status"] == "no_data"
+    look_at(root, growing_panel(), 10)
+    answer = client.get("/api/monitoring")
+    assert (answer.status_code, answer.json()["monitor_id"]) == (200, "look")
+    assert client.get("/api/monitoring/history").json()["pagination"]["total"] == 1
+    assert client.get("/api/monitoring?limt=2").status_code == 400
