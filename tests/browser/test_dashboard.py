@@ -43,8 +43,7 @@ def told(tmp_path_factory) -> tuple[Path, Path, list[str]]:
     root = tmp_path_factory.mktemp("dashboard")
     source = root / "sales.csv"
     export(source, DAYS)
-    arguments = ["experiment=smoke", f"source.path={source}", "default_forecast_horizon=30", "horizon=null",
-                 "selection.auto_model_selection=false"]  # fmt: skip
+    arguments = ["experiment=smoke", f"source.path={source}", "default_forecast_horizon=30", "horizon=null"]
     with own_tree("first") as mark:
         run = ["-m", "jobs.pipeline", *arguments, f"storage.root={root / 's'}", "cluster.num_cpus=1"]
         assert start(run, mark, root / "pipeline.log").wait(TRAINED_S) == 0, (root / "pipeline.log").read_text()
