@@ -7,10 +7,10 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fast lint bench lock clean
+.PHONY: help run serve test check fast lint bench bench-serve lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ help: ## this list
 run: .venv/.run ## the demo: 150 styles, raw export -> released forecast and report
 	$(BIN)/python -m jobs.demo demo/raw
 	$(BIN)/python -m jobs.pipeline experiment=demo
+
+serve: .venv/.run ## what was released, over HTTP: pages and API at http://localhost:8000
+	$(BIN)/python -m jobs.serve experiment=demo
 
 test: .venv/.dev ## everything: style, types, import rules, all tests
 	@$(MAKE) --no-print-directory lint
@@ -47,6 +50,9 @@ fast: .venv/.dev ## the fast tests
 
 bench: .venv/.dev ## seconds and memory by stage and model, Ray's overhead, beside mlforecast + LightGBM
 	$(BIN)/python -m tests.bench
+
+bench-serve: .venv/.dev ## requests a second by ingress, beside an empty deployment in the same mode
+	$(BIN)/python -m tests.bench.serve
 
 lock: .venv/pyvenv.cfg ## resolves the pinned dependencies anew, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.lock

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +19,18 @@ from demand.errors import SettingsError
 from jobs.cluster import cluster, require
 from jobs.entry import INTERRUPTED, OK, run
 from jobs.fleet import registry_of
+from jobs.kept import keep, restarts, this_again
 from jobs.settings import Settings, as_plain
 from jobs.show import show
 from serve_app.state import Config
 from serve_app.tokens import TOKENS, TokenFile
 
 log = logging.getLogger(__name__)
+LET_GO_S = 60.0
 
 
 def body(settings: Settings, told: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM (exit code 0) or Ctrl-C (130); ends what was begun first.
+    """Serves until SIGTERM (exit code 0) or Ctrl-C (130); ends what was begun first. Killed, it is started again.
 
     `told` are this process's arguments, which jobs that the service starts get as well. Raises SettingsError when the
     address is not this machine's, is in use, or would be open to others without a token; ClusterError when Ray does not
@@ -36,13 +39,15 @@ def body(settings: Settings, told: Sequence[str] | None = None) -> int:
     serve = settings.serve
     root = _writable(Path(settings.storage.root))
     _refuse_open_door(settings, root)
-    _refuse_taken(serve.host, serve.port)
+    _refuse_taken(serve.host, serve.port, patience_s=LET_GO_S if restarts() else 0)
     if serve.ingress == "haproxy" and settings.cluster.address is not None:
         raise SettingsError(
             "HAProxy needs a cluster of its own: Ray reads its settings when a cluster starts", key="serve.ingress",
             found=serve.ingress, address=settings.cluster.address, hint="Set cluster=local or serve.ingress=proxy",
         )  # fmt: skip
     require(settings.cluster)
+    if restarts() is None:
+        return keep(this_again())
     from serve_app import deployment
 
     arguments = tuple(text for text in (sys.argv[1:] if told is None else told) if not text.startswith("serve."))
@@ -131,15 +136,24 @@ def _refuse_open_door(settings: Settings, root: Path) -> None:
         )  # fmt: skip
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Raises SettingsError when nothing can listen there: known before Ray starts."""
+def _refuse_taken(host: str, port: int, patience_s: float) -> None:
+    """Raises SettingsError when nothing can listen there for `patience_s`: known before Ray starts."""
+    deadline = time.monotonic() + patience_s  # what was killed lets go of its port in a moment
+    while not _free(host, port, last=time.monotonic() >= deadline):
+        time.sleep(0.5)
+
+
+def _free(host: str, port: int, last: bool) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
+            return True
         except OSError as error:
+            if not last:
+                return False
             raise SettingsError(
                 "the service cannot listen there", key="serve.port", found=f"{host}:{port}", cause=error.strerror,
                 hint="Set serve.port= to another port, or end what listens there",

@@ -226,7 +226,10 @@ class LocalStore:
             with self._writes():
                 self.root.mkdir(parents=True, exist_ok=True)
                 file = held.enter_context((self.root / ".lock").open("w"))
-                fcntl.flock(file, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                except OSError as error:
+                    raise self._unable(error) from None
                 if not self._able:
                     self._test()
                     self._able = True
@@ -240,11 +243,11 @@ class LocalStore:
         """
         for name in FOLDERS:
             (self.root / name).mkdir(exist_ok=True)
-        sync_folder(self.root)
-        with suppress(PermissionError):  # one may be allowed to write into a folder and not to list the one above
-            sync_folder(self.root.parent)
         parts = [part_of(self.root / "able") for _ in range(3)]
         try:
+            sync_folder(self.root)
+            with suppress(PermissionError):  # one may be allowed to write into a folder and not to list the one above
+                sync_folder(self.root.parent)
             with parts[0].open("wb") as file:
                 file.write(b"x")
                 file.flush()
@@ -257,16 +260,19 @@ class LocalStore:
             os.replace(parts[1], parts[2])
             sync_folder(self.root)
         except OSError as error:
-            if error.errno not in _UNABLE:
-                raise
-            raise StorageError(
-                "this folder cannot hold a registry: hard links, renames and syncs must work there",
-                folder=str(self.root), cause=error.strerror or str(error),
-                hint="Set storage.root= to a local disk or NFS, or storage.registry_url=s3://bucket/prefix",
-            ) from None  # fmt: skip
+            raise self._unable(error) from None
         finally:
             for part in parts:
                 part.unlink(missing_ok=True)
+
+    def _unable(self, error: OSError) -> StorageError:
+        if error.errno not in _UNABLE:
+            return unwritable(self.root, error)
+        return StorageError(
+            "this folder cannot hold a registry: hard links, renames, syncs and locks must work there",
+            folder=str(self.root), cause=error.strerror or str(error),
+            hint="Set storage.root= to a local disk or NFS, or storage.registry_url=s3://bucket/prefix",
+        )  # fmt: skip
 
 
 def _ends_with_a_line(file: BinaryIO, size: int) -> bool:

@@ -19,7 +19,7 @@ from serve_app.docs import add_docs
 from serve_app.edge import Edge
 from serve_app.limits import Places, Rates
 from serve_app.mounted import Known, Question, answers_router
-from serve_app.problems import Refused, problem
+from serve_app.problems import Refused, problem, word_of
 from serve_app.routes import ROUTES
 from serve_app.service import service_router
 from serve_app.session import session_router
@@ -95,7 +95,7 @@ async def _explained(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     if status == 500:
         log.error("%s: %s", request.scope["state"]["request_id"], error, exc_info=error)
-    return await _refused(request, Refused(status, type(error).__name__, str(error)))
+    return await _refused(request, Refused(status, word_of(error), str(error)))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -114,7 +114,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """Starlette's own: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    words = WORDS.get(error.status_code, str(error.detail))
+    words = WORDS.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path[:200]}" if error.status_code in (404, 405) else str(error.detail)
     hint = "; see /docs" if error.status_code in (404, 405) else ""
     return await _refused(request, Refused(error.status_code, words, detail + hint, headers=error.headers))

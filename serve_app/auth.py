@@ -173,11 +173,13 @@ class Access:
         self.csrf_key = self.file.secret()
         self.audit = Audit(root / AUDIT)
         self.guesses = Buckets(GUESSES_PER_MINUTE / 60, GUESSES_PER_MINUTE, clock)
+        self._any_host = not settings.on_loopback and not settings.allowed_hosts
+        self._needs_token = settings.needs_token
         self._hosts = {name.lower() for name in (*LOOPBACK_NAMES, *settings.allowed_hosts)}
 
     def host_is_ours(self, host: str) -> bool:
         """Whether a Host header names this service; with a token any name will do where none was listed."""
-        if not self.settings.on_loopback and not self.settings.allowed_hosts:
+        if self._any_host:
             return True
         bare = host.lower()
         name = bare if bare.endswith("]") else bare.rpartition(":")[0] or bare
@@ -189,7 +191,7 @@ class Access:
         Where none is needed, a cookie left by another service on this machine does no harm.
         """
         token = _bearer(headers)
-        if token is None and self.settings.needs_token:
+        if token is None and self._needs_token:
             token = _cookie(headers)
             if token is None:
                 raise unauthorized("This address needs a token")

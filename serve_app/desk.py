@@ -67,8 +67,8 @@ async def _done(state: State, request: Request, job: str, told: list[str], reaso
     code, words = await _run([f"jobs.{job}", *state.config.arguments, *told, why])
     after = state.registry.alias("champion")
     if code:
-        sentence = "refused" if code == REFUSED else "held back"
-        raise Refused(409, f"the {job} was {sentence}", words or f"exit code {code}", "release")
+        how = "refused" if code == REFUSED else "held_back"
+        raise Refused(409, f"{job}_{how}", words or f"exit code {code}", "release")
     await asyncio.to_thread(state.following.look)
     answer: dict[str, Any] = {
         "status": "success", "message": words, "champion_before": before, "champion": after,
@@ -86,6 +86,6 @@ async def _run(command: list[str]) -> tuple[int, str]:
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise Refused(503, "the job did not end in time", f"It was ended after {LONGEST_S:.0f} s") from None
+        raise Refused(503, "job_too_slow", f"It did not end within {LONGEST_S:.0f} s and was stopped") from None
     text = " ".join(said.decode("utf-8", "replace").split())
     return process.returncode or 0, text[:SAID]

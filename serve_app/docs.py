@@ -24,7 +24,7 @@ PROBLEM = {
     "required": ["status", "error", "detail", "request_id"],
     "properties": {
         "status": {"type": "string", "enum": ["error", "no_data"]},
-        "error": {"type": "string", "description": "A short fixed name of the fault"},
+        "error": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "description": "A short fixed name of the fault"},
         "detail": {"type": "string", "description": "What was found and what to do"},
         "reason": {"type": "string"},
         "parameter": {"type": "string"},

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.problems import Refused, problem
@@ -28,7 +28,10 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# (path, method, status, seconds) of every answer
+# As ASGI has them.
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_POLICY = CONTENT_POLICY.format(nonce="").encode()
+# (request, status, seconds) of every answer
 Seen = Callable[[Scope, int, float], None]
 
 
@@ -58,13 +61,15 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                if self._named:
-                    headers["X-Request-ID"] = request_id
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
                 said = f" 'nonce-{state['nonce']}'" if "nonce" in state else ""
-                headers.setdefault("Content-Security-Policy", CONTENT_POLICY.format(nonce=said))
+                policy = CONTENT_POLICY.format(nonce=said).encode() if said else _POLICY
+                headers = list(message.get("headers", ()))
+                there = {name for name, _ in headers}
+                more = [*_HEADERS, (b"content-security-policy", policy)]
+                if self._named:
+                    more.append((b"x-request-id", request_id.encode()))
+                headers += [pair for pair in more if pair[0] not in there]
+                message = {**message, "headers": headers}
             elif bare:
                 message = {**message, "body": b""}
             await send(message)

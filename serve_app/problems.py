@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,9 @@ JSON = "application/json"
 class Refused(Exception):
     """A request that cannot be answered as asked.
 
-    error: a short fixed name of the fault. detail: what was found and what to do. parameter, allowed: the one at
-    fault and what it may be. status: `error`, or `no_data` when there is nothing to show. retry_after: seconds until
-    it may help to come again.
+    error: a short fixed name of the fault, snake_case, for programs. detail: a sentence, what was found and what to do.
+    parameter, allowed: the one at fault and what it may be. status: `error`, or `no_data` when there is nothing to
+    show. retry_after: seconds until it may help to come again.
     """
 
     def __init__(
@@ -32,9 +33,16 @@ class Refused(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{status_code} {error}: {detail}")
+        more = {"status": status, "retry_after": retry_after, "headers": headers}
+        self._made_of = (status_code, error, detail, parameter, allowed), more
         self.status_code, self.error, self.detail, self.status = status_code, error, detail, status
         self.parameter, self.allowed = parameter, allowed
         self.headers = {**(headers or {}), **({"Retry-After": str(retry_after)} if retry_after is not None else {})}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels to another process: whole, with the words of its own."""
+        arguments, more = self._made_of
+        return _again, (type(self), arguments, more)
 
     def body(self, request_id: str) -> dict[str, Any]:
         """{status, error, detail, parameter?, allowed?, request_id}; `no_data` says its `reason` too."""
@@ -46,6 +54,17 @@ class Refused(Exception):
         if self.allowed is not None:
             said["allowed"] = list(self.allowed)
         return {**said, "request_id": request_id}
+
+
+def _again(kind: type[Refused], arguments: tuple[Any, ...], more: Mapping[str, Any]) -> Refused:
+    found = kind.__new__(kind)
+    Refused.__init__(found, *arguments, **more)
+    return found
+
+
+def word_of(error: BaseException) -> str:
+    """The name of an error's type as the machine word of an answer: VersionUnreadable -> version_unreadable."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 class NoData(Refused):

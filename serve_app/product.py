@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
+from models.ledger import SCHEDULE
 from serve_app.app import make_app
 from serve_app.dashboard.api import InProcess, Others
 from serve_app.dashboard.routes import dashboard_router
 from serve_app.desk import desk_router
 from serve_app.mounted import today
 from serve_app.predictions import ComputeCall, predictions_router
-from serve_app.retrain import Retraining, listed, retrain_router
+from serve_app.retrain import Retraining, listed, retrain_router, scheduled
 from serve_app.schemas.parameters import JobsParameters, read
 from serve_app.state import State
 from serve_app.upload_routes import uploads_router
@@ -26,7 +27,10 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
     compute_call: whoever holds the models. named: whether an answer carries the name of its request (Ray adds its own).
     """
     retraining = Retraining.of(state.config, state.registry)
-    others: Others = {"/api/jobs": lambda pairs: _jobs(retraining, pairs)}
+    others: Others = {
+        "/api/jobs": lambda pairs: _jobs(retraining, pairs),
+        "/api/schedule": lambda pairs: scheduled(retraining.ledger.root / SCHEDULE),
+    }
 
     def api_of(request: Request) -> InProcess:
         return InProcess(state.book, state.releases, today(), others)

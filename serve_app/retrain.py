@@ -102,7 +102,7 @@ def retrain_router(
         idempotency_key: str | None = Header(None, description="The same key and body are the same job"),
     ) -> Response:
         if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
-            raise Refused(400, "bad header", "A key is 1 to 200 visible ASCII characters", "Idempotency-Key")
+            raise Refused(400, "bad_header", "A key is 1 to 200 visible ASCII characters", "Idempotency-Key")
         ask = asked(await _body(request), desk, principal_of(request).name)
         job, new = await asyncio.to_thread(_request, desk, ask, idempotency_key, begin)
         if wait is not None and math.isfinite(wait):
@@ -118,7 +118,7 @@ def retrain_router(
         try:
             job = await asyncio.to_thread(desk.ledger.job, job_id)
         except VersionNotFound:
-            raise Refused(404, "unknown job", "There is no job of this id; see GET /api/jobs", "job_id") from None
+            raise Refused(404, "unknown_job", "There is no job of this id; see GET /api/jobs", "job_id") from None
         return _json(await asyncio.to_thread(state_of_job, job, desk))
 
     @router.get("/api/jobs", dependencies=[role("read")], response_model=JobList, summary="Training jobs, newest first")
@@ -131,7 +131,7 @@ def retrain_router(
         "/api/schedule", dependencies=[role("read")], response_model=Schedule | NoData, summary="What trains when"
     )
     async def schedule() -> Response:
-        return _json(await asyncio.to_thread(_schedule, desk.ledger.root / SCHEDULE))
+        return _json(await asyncio.to_thread(scheduled, desk.ledger.root / SCHEDULE))
 
     return router
 
@@ -141,14 +141,14 @@ def asked(body: RetrainBody, desk: Retraining, who: str) -> Ask:
     cause = {"by": who}
     if body.model == "all":
         if not desk.models:
-            raise Refused(409, "nothing can be trained", "; ".join(sorted(set(desk.refused.values()))), "model")
+            raise Refused(409, "nothing_trainable", "; ".join(sorted(set(desk.refused.values()))), "model")
         return Ask(desk.everything, force=body.force, cause=cause, told=desk.told)
     allowed = ("all", *desk.models)
     if body.model in desk.refused:
         detail = f"{body.model}: {desk.refused[body.model]}"
-        raise Refused(409, "this model cannot be trained", detail, "model", allowed)
+        raise Refused(409, "model_not_trainable", detail, "model", allowed)
     if body.model not in desk.models:
-        raise Refused(400, "unknown model", f"There is no model {body.model[:100]!r}", "model", allowed)
+        raise Refused(400, "unknown_model", f"There is no model {body.model[:100]!r}", "model", allowed)
     return Ask((body.model,), only=(body.model,), force=body.force, cause=cause, told=desk.told)
 
 
@@ -169,7 +169,7 @@ def _request(desk: Retraining, ask: Ask, key: str | None, begin: Callable[[Retra
         job, new = desk.ledger.request(ask, key)
     except KeyReused as error:
         detail = f"This key came with another body, for job {error.facts['job']}"
-        raise Refused(409, "the key was used before", detail, "Idempotency-Key") from None
+        raise Refused(409, "key_used_before", detail, "Idempotency-Key") from None
     if new:
         begin(desk, job)
     return job, new
@@ -194,7 +194,7 @@ async def _body(request: Request) -> RetrainBody:
     async for part in request.stream():
         raw += part
         if len(raw) > MAX_BODY:
-            raise Refused(413, "the body is too large", f"At most {MAX_BODY} bytes", "body")
+            raise Refused(413, "body_too_large", f"At most {MAX_BODY} bytes", "body")
     if not raw.strip():
         return RetrainBody()
     try:
@@ -203,10 +203,10 @@ async def _body(request: Request) -> RetrainBody:
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"]) or "body"
-        raise Refused(400, "bad body", f"{name[:100]}: {fault['msg']}", name[:100], list(_KNOWN)) from None
+        raise Refused(400, "bad_body", f"{name[:100]}: {fault['msg']}", name[:100], list(_KNOWN)) from None
     except (ValueError, RecursionError) as error:
         detail = f"It is no JSON object with {' and '.join(_KNOWN)}: {str(error)[:200]}"
-        raise Refused(400, "bad body", detail, "body") from None
+        raise Refused(400, "bad_body", detail, "body") from None
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -240,7 +240,8 @@ def listed(desk: Retraining, limit: int, offset: int) -> dict[str, Any]:
     return {"status": "ok", "total": len(desk.ledger.ids()), "limit": limit, "offset": offset, "jobs": jobs}
 
 
-def _schedule(path: Path) -> dict[str, Any]:
+def scheduled(path: Path) -> dict[str, Any]:
+    """`GET /api/schedule`: what the scheduler wrote when it last looked."""
     if not path.is_file():
         reason = "No scheduler has looked yet: start python -m jobs.schedule"
         return {"status": "no_data", "reason": reason}

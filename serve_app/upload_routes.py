@@ -70,7 +70,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         async for piece in request.stream():
             yield piece
     except ClientDisconnect:
-        raise Refused(400, "the body is not whole", "The connection ended before the body") from None
+        raise Refused(400, "body_not_whole", "The connection ended before the body") from None
 
 
 async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:

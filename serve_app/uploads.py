@@ -76,7 +76,7 @@ class Uploads:
         """
         await asyncio.to_thread(self._prepare)
         if self._waiting >= AT_ONCE + WAITING:
-            raise Refused(503, "too many files at once", "Come again in a moment", retry_after=5)
+            raise Refused(503, "too_many_at_once", "Many files are being read: come again in a moment", retry_after=5)
         self._waiting += 1
         try:
             with staged(self.root / INCOMING) as folder:
@@ -87,7 +87,7 @@ class Uploads:
                     return known
                 if len(self._kept()) >= MOST_KEPT:
                     raise Refused(
-                        429, "too many uploads", f"{MOST_KEPT} are kept: delete some, or wait until they expire",
+                        429, "too_many_uploads", f"{MOST_KEPT} are kept: delete some, or wait until they expire",
                         retry_after=3600,
                     )  # fmt: skip
                 await self._clean(folder, asked)
@@ -102,7 +102,7 @@ class Uploads:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
-                    raise Refused(413, "the file is too large", f"At most {limit} bytes", "file", [limit])
+                    raise Refused(413, "file_too_large", f"The file may have at most {limit} bytes", "file", [limit])
                 digest.update(chunk)
                 await asyncio.to_thread(file.write, chunk)
         if not size:
@@ -132,7 +132,7 @@ class Uploads:
         (folder / "upload").unlink()
         if (folder / "refused.json").is_file():
             refused = read_json(folder / "refused.json")
-            words = "the file is too large" if refused["status_code"] == 413 else "bad_file"
+            words = "file_too_large" if refused["status_code"] == 413 else "bad_file"
             raise Refused(refused["status_code"], words, refused["detail"], "file")
         if status != 0:
             why = f"reading it took more than {self._clean_seconds:g} s" if status is None else "it cannot be read"

@@ -63,7 +63,7 @@ def render(page: Page, api: Api, query: Query, part: str = "", csrf: str = "") -
     if part:
         sections = [section for section in sections if section.name == part]
         if not sections:
-            raise Refused(404, "unknown part of the page", "See the page without ?part", "part")
+            raise Refused(404, "unknown_part", "See the page without ?part", "part")
         return _environment().get_template("section.html.j2").render(section=sections[0])
     shown = page.heading(query) if page.heading else page.title
     return frame(page.path, shown, page.lead, sections, csrf)

@@ -34,7 +34,7 @@ def dashboard_router(api_of: Callable[[Request], Api]) -> APIRouter:
     def static(name: str, request: Request) -> Response:
         found = _files().get(name)
         if found is None:
-            raise Refused(404, "no such file", f"/static holds {', '.join(sorted(_files()))}", "name")
+            raise Refused(404, "unknown_file", f"/static holds {', '.join(sorted(_files()))}", "name")
         return _sent(*found, request)
 
     return router
@@ -47,9 +47,9 @@ def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], 
         try:
             html = render(page, api_of(request), query, query.pop("part", ""), csrf_token(request))
         except Refused as refused:
-            # A page tells people what a program would be told, in the same words.
+            # A page tells people what a program would be told.
             status = refused.status_code
-            said = Note(f"{refused.error[:1].upper()}{refused.error[1:]}. {refused.detail}")
+            said = Note(f"{refused.error.replace('_', ' ').capitalize()}. {refused.detail}")
             html = frame(page.path, page.title, page.lead, [Section("", [said])])
         headers = {"Content-Security-Policy": CONTENT_POLICY, "Cache-Control": "no-cache"}
         return Response(html, status, headers, media_type=HTML)

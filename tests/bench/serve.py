@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,8 @@ import aiohttp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from tests.faults.processes import free_port
 
 MODES = ("proxy", "throughput", "haproxy")
 QUESTIONS = {
@@ -86,9 +87,7 @@ class running:
     """A process that prints "Serving" when it answers; its address. Asked to end afterwards."""
 
     def __init__(self, arguments: list[str], more: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self._base = f"http://127.0.0.1:{port}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         command = [sys.executable, *(text.format(port=port) for text in arguments)]

@@ -1,5 +1,6 @@
-"""`python -m tests.faults.crash_points ROOT MODE`: publishes, appends, promotes and prunes in a copy of the registry at
-ROOT, once for every call that reaches the file system, and dies at that call (MODE dies) or is refused it (MODE fails).
+"""`python -m tests.faults.crash_points ROOT MODE`: publishes, appends, promotes, rolls back and prunes in a copy of the
+registry at ROOT, once for every call that reaches the file system, and dies at that call (MODE dies) or is refused it
+(MODE fails).
 
 Prints one JSON list of [n-th call, its name, exit code] and leaves the copies at ROOT-at-N.
 """
@@ -57,10 +58,13 @@ class Fault:
 
 
 def work(root: Path) -> None:
-    """One release more, on top of release 1 (champion) and 2 (promoted by nobody), and older ones removed."""
+    """One release more, on top of release 1 (champion) and 2 (promoted by nobody), promoted, rolled back and promoted
+    again; then older ones are removed."""
     registry = Registry(root)
     number = registry.publish(fill_with("new"))
     registry.append_history([{"release": number}])
+    registry.promote(number, expected=1, facts={})
+    registry.promote(1, expected=number, facts={"rolled_back_from": number})
     registry.promote(number, expected=1, facts={})
     registry.keep_only_newest()
 

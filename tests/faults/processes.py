@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -146,3 +148,15 @@ def own_tree(name: str) -> Iterator[str]:
         yield mark
     finally:
         end_tree(mark)
+
+
+def free_port() -> int:
+    """A port of loopback that is free now, outside the range from which the system itself gives ports to anybody."""
+    while True:
+        port = secrets.randbelow(10_000) + 20_000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

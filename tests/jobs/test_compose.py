@@ -332,6 +332,9 @@ def test_when_storage_is_a_folder_then_it_is_the_root() -> None:
         (["only=[]"], "no model is asked for"),
         (["storage.training_registry=registry"], "folders of their own"),
         (["storage.training_registry=registry/runs"], "folders of their own"),
+        (["storage.registry_url=http://host/releases"], "storage.registry_url"),
+        (["storage.registry_url=s3://bucket/../other"], "storage.registry_url"),
+        (["storage.cache=s3://bucket/cache"], "must name a folder"),
     ],
 )
 def test_when_a_setting_cannot_act_as_it_is_said_then_it_is_refused_in_plain_words(told, sentence):

@@ -12,8 +12,9 @@ from jobs.entry import FAILED, OK, REFUSED, exit_code
 from jobs.fleet import registry_of
 from jobs.publish import publish
 from models.files import write_json
-from models.registry import Registry
+from models.registry import Registry, registry_at
 from tests.contracts.test_registry import fill_with
+from tests.s3 import make_bucket, s3_server
 
 
 def card(wape: float) -> dict:
@@ -160,6 +161,27 @@ def test_when_releases_are_listed_then_each_shows_its_alias_and_figures_within_8
     assert oldest[2:5] == ["champion", "ensemble", "1,234"]
     said = [line[18:] for line in lines[6:]]
     assert said == ["release 1 promoted", "release 2 promoted", "release 1 rolled back from 2: orders doubled"]
+
+
+@pytest.mark.slow
+def test_when_the_registry_is_on_an_object_store_then_the_desk_works_as_on_a_folder(tmp_path, capsys, monkeypatch):
+    with s3_server() as environment:
+        make_bucket(environment, "releases")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        place = "s3://releases/loomcast"
+        more = (f"storage.root={tmp_path}", f"storage.registry_url={place}")
+        assert exit_code("rollback", rollback.body, list(more)) == REFUSED
+        assert f"registry: '{place}'" in capsys.readouterr().err
+        registry = registry_at(place, tmp_path / "elsewhere")
+        for number, champion in ((1, None), (2, 1)):
+            registry.promote(registry.publish(fill_as_run(f"run {number}", 0.4)), expected=champion, facts={})
+        assert exit_code("rollback", rollback.body, [*more, "reason=orders doubled"]) == OK
+        assert f"Noted in  {place}/log" in capsys.readouterr().out
+        assert registry.champion_pointer()["facts"]["reason"] == "orders doubled"
+        assert exit_code("releases", releases.body, list(more)) == OK
+        assert capsys.readouterr().out.splitlines()[2].split()[2] == "champion"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "elsewhere"]
 
 
 def test_when_a_run_was_published_then_the_list_shows_its_own_figures(judged, capsys):

@@ -11,6 +11,7 @@ from typing import Any
 
 from models.buckets import Entry, Stored
 
+WRITES = ("put", "put_files", "remove")
 CALLS = ("get", "put", "put_files", "get_files", "listed", "folders", "remove", "now")
 
 
@@ -80,7 +81,7 @@ class Died(BaseException):
 
 
 class FaultyBucket:
-    """Passes calls on, but for the n-th: MODE
+    """Passes calls on, but for the n-th of those that count: MODE
 
     dies before | dies after   the process ends, before or after the store did it; no later call is made
     cut short                  the process ends, and of several files only the first was sent
@@ -88,8 +89,9 @@ class FaultyBucket:
     no answer                  the store did it, and the answer was lost; later calls go well
     """
 
-    def __init__(self, inner: Any, at: int, mode: str) -> None:
+    def __init__(self, inner: Any, at: int, mode: str, counted: Sequence[str] = CALLS) -> None:
         self.inner, self.at, self.mode, self.calls, self.name = inner, at, mode, 0, inner.name
+        self.counted = counted
         self.cut: str | None = None  # the call that it happened at
 
     def __getattr__(self, name: str) -> Any:
@@ -98,10 +100,10 @@ class FaultyBucket:
         return lambda *given: self._called(name, getattr(self.inner, name), given)
 
     def _called(self, name: str, real: Callable[..., Any], given: tuple[Any, ...]) -> Any:
-        self.calls += 1
+        self.calls += name in self.counted
         if self.calls < self.at:
             return real(*given)
-        now = self.calls == self.at
+        now = self.calls == self.at and self.cut is None
         if now:
             self.cut = name
         if self.mode == "fails":

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serve_app.dashboard.blocks import Cell, Field, Form, Section, Table, Text, Tone
+from serve_app.dashboard.blocks import Block, Cell, Field, Form, Section, Table, Text, Tone
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import MEMBERS, choice, pager
+from serve_app.dashboard.parts import MEMBERS, choice, no_data, pager
 from serve_app.dashboard.shown import moment
 
 LIMIT = 20
+TICKS: dict[str, Tone] = {"done": "good", "failed": "bad", "skipped": "warn"}
 TONES: dict[str, Tone] = {"success": "good", "partial": "warn", "failed": "bad"}
 MODELS = [("all", "all models"), *((name, name) for name in (*MEMBERS, "ensemble"))]
 
@@ -27,8 +28,30 @@ def build(api: Api, query: Query) -> Sequence[Section]:
                 Field("force", "also what is not due", "checkbox", attributes={"checked": "checked"}),
             ), "Start training", shows="job"),
         ]),
+        Section("Schedule", _schedule(api), name="schedule", live_seconds=10),
         Section("Jobs", [_table(answer["jobs"]), pager("/jobs", _page(answer))], name="list", live_seconds=2),
     ]  # fmt: skip
+
+
+def _schedule(api: Api) -> Sequence[Block]:
+    answer = api.get("/api/schedule")
+    empty = no_data(answer)
+    if empty:
+        return [empty]
+    missed = answer["missed"]
+    automatic = "" if answer["auto_retrain"] else " Nothing starts by itself: schedule.auto_retrain=false."
+    ahead = [[Cell(moment(one["at"])), Cell(one["trigger"]), Cell(", ".join(one["models"]))] for one in answer["next"]]
+    past = [
+        [Cell(moment(one["moment"])), Cell(one["trigger"]), Cell(", ".join(one["models"])),
+         Cell(one["status"], tone=TICKS.get(one["status"], "")), Cell(one["why"])]
+        for one in answer["newest"]
+    ]  # fmt: skip
+    head = (("when", False), ("trigger", False), ("models", False))
+    return [
+        Text([f"Last looked {moment(answer['looked_at'])}; {missed:,} triggers were missed so far.{automatic}"]),
+        Table("next", head, ahead, "What fires next", "No trigger is ahead."),
+        Table("ticks", (*head, ("state", False), ("why", False)), past, "What fired", "Nothing has fired yet."),
+    ]
 
 
 def _page(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from serve_app.dashboard.blocks import (
@@ -39,7 +38,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     found = api.get("/api/insights")["insights"]
     unit = unit_of(answer)
     return [
-        Section("", [_tiles(answer, checked, unit), _weeks(answer["weekly_forecasts"], unit)]),
+        Section("", [_tiles(answer, checked, unit), _weeks(answer, unit)]),
         Section("What stands out", _insights(found)),
         Section("Styles to look at", _risky(api, unit)),
         Section("Since the release before", _changes(api, int(answer["release"]), unit)),
@@ -68,9 +67,10 @@ def _tiles(answer: Mapping[str, Any], checked: Mapping[str, Any], unit: str) -> 
     ])  # fmt: skip
 
 
-def _weeks(weeks: Sequence[Mapping[str, Any]], unit: str) -> Block:
+def _weeks(answer: Mapping[str, Any], unit: str) -> Block:
     """Whole weeks only: the last one may end with the horizon, and its part of a week would look like a fall."""
-    whole = [week for week in weeks if _days(week) == 7]
+    days = int(answer["forecast_horizon"].split()[0])
+    whole = [week for week in answer["weekly_forecasts"] if 7 * week["week"] <= days]
     if not whole:
         return Note("This release reaches less than a week ahead: raise default_forecast_horizon and train again.")
     measured = [week for week in whole if week["min_forecast"] is not None]
@@ -86,10 +86,6 @@ def _weeks(weeks: Sequence[Mapping[str, Any]], unit: str) -> Block:
     first, last = whole[0], whole[-1]
     said = f"All styles together: {quantity(first['forecast'], unit)} in the week of {first['week_start']}, "
     return Chart("weeks", figure, said + f"{quantity(last['forecast'], unit)} in the week of {last['week_start']}.")
-
-
-def _days(week: Mapping[str, Any]) -> int:
-    return (date.fromisoformat(week["week_end"]) - date.fromisoformat(week["week_start"])).days + 1
 
 
 def _insights(found: Sequence[Mapping[str, Any]]) -> Sequence[Block]:

@@ -30,13 +30,14 @@ def build(api: Api, query: Query) -> Sequence[Section]:
 
 def _tiles(answer: Mapping[str, Any], report: Mapping[str, Any]) -> Tiles:
     word, score = answer["data_quality"], answer["quality_score"]
-    rows = report.get("rows", {})
     tiles = [Tile("Quality", "not measured" if score is None else f"{score:.0f} of 100", word or "",
                   TONES.get(word or "", ""))]  # fmt: skip
-    for key, label in (("in", "Rows read"), ("used", "Rows used"), ("merged", "Rows merged"), ("left_out", "Left out")):
-        value = rows.get(key)
-        if isinstance(value, int):
-            tiles.append(Tile(label, f"{value:,}"))
+    for key, label in (("rows_in", "Rows read"), ("used", "Rows used"), ("merged", "Rows merged")):
+        if isinstance(report.get(key), int):
+            tiles.append(Tile(label, f"{report[key]:,}"))
+    left = report.get("left_out")
+    if isinstance(left, Mapping):
+        tiles.append(Tile("Left out", f"{sum(left.values()):,}", "; ".join(left)))
     return Tiles(tiles)
 
 

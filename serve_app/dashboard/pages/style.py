@@ -13,6 +13,7 @@ from serve_app.dashboard.parts import ACTION_TONES, ACTIONS, MEMBERS, choice, no
 from serve_app.dashboard.shown import number, percent, quantity, share
 
 PERIODS = 365
+LEAST_WEIGHT = 0.01  # in the ensemble, of a member that the chart can show
 
 
 def build(api: Api, query: Query) -> Sequence[Section]:
@@ -37,7 +38,7 @@ def _tiles(answer: Mapping[str, Any], unit: str) -> Tiles:
     details = answer["details"]
     basis = details["confidence_basis"]
     action = details["recommended_action"]
-    measured = "never scored" if basis is None else f"from {basis['n']} scored origins of this {basis['of']}"
+    measured = "never scored" if basis is None else _basis(basis)
     return Tiles([
         Tile("Forecast, next 30 days", quantity(details["forecast_30_days"], unit),
              f"last 30 days {quantity(answer['last_30_days'], unit)}"),
@@ -51,6 +52,11 @@ def _tiles(answer: Mapping[str, Any], unit: str) -> Tiles:
     ])  # fmt: skip
 
 
+def _basis(basis: Mapping[str, Any]) -> str:
+    count = f"from {basis['n']} scored origins"
+    return count if basis["of"] == "style" else f"{count}, shrunk to its class"
+
+
 def _chart(answer: Mapping[str, Any], unit: str) -> Chart:
     past, ahead = answer["history"], answer["forecast"]
     levels = sorted(ahead["quantiles"], key=lambda name: float(name[1:]))
@@ -61,7 +67,8 @@ def _chart(answer: Mapping[str, Any], unit: str) -> Chart:
         traces += band(ahead["dates"], ahead["quantiles"][low], ahead["quantiles"][high], f"{stated:.0%} interval")
     traces.append(line(ahead["dates"], ahead["mean"], f"forecast ({answer['details']['made_by']})"))
     colors = ("@good", "@warn", "@bad", "@ink")
-    for member, color in zip(answer["members"], (*colors, *colors), strict=False):
+    weighed = [member for member in answer["members"] if (member["weight"] or 0.0) >= LEAST_WEIGHT]
+    for member, color in zip(weighed, (*colors, *colors), strict=False):
         if member["model"] != answer["model_used"] and member["mean"]:
             traces.append(line(ahead["dates"], member["mean"], member["model"], color, line={"width": 1},
                                visible="legendonly"))  # fmt: skip

@@ -42,6 +42,8 @@
     }, given, {
       xaxis: { ...axis, ...(given.xaxis || {}) }, yaxis: { ...axis, ...(given.yaxis || {}) }, width: place.clientWidth,
     });
+    if (given.height) place.style.height = given.height + "px";
+    if (layout.width < 560) layout.legend = { orientation: "h", y: -0.3, yanchor: "top", x: 0 };
     Plotly.react(place, painted(figure.data), layout, { displayModeBar: false });
     resizing.observe(place);
   }
@@ -130,6 +132,11 @@
     forecast: (place, answer) => { forecast(place, answer); },
   };
 
+  function refusal(answer) {
+    const words = String(answer.error).replaceAll("_", " ");
+    return `${words.charAt(0).toUpperCase()}${words.slice(1)}: ${answer.detail}`;
+  }
+
   async function follow(place, url) {
     const line = said(place, "Accepted.", "");
     const bar = document.createElement("progress");
@@ -137,7 +144,7 @@
     for (;;) {
       const response = await fetch(url, { headers: { Accept: "application/json" } });
       const job = await response.json();
-      if (!response.ok) { said(place, `${job.error}: ${job.detail}`, "bad"); return; }
+      if (!response.ok) { said(place, refusal(job), "bad"); return; }
       line.textContent = `${job.status}: ${job.message}`;
       const progress = job.progress;
       if (progress && progress.batches_planned) { bar.max = progress.batches_planned; bar.value = progress.batches_done; }
@@ -195,7 +202,7 @@
         try {
           const { ok, answer } = await sent(form);
           if (ok) await SHOWS[form.dataset.shows](place, answer);
-          else said(place, `${answer.error}: ${answer.detail}`, "bad");
+          else said(place, refusal(answer), "bad");
         } catch (error) {
           said(place, `The server did not answer: ${error.message}`, "bad");
         } finally {

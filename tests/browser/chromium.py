@@ -1,0 +1,100 @@
+"""A headless Chromium that remembers what went wrong and whom it asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+WAIT_S = 20.0
+
+
+class Browser:
+    """One window; `base` is the service's address."""
+
+    def __init__(self, driver: Chrome, base: str) -> None:
+        self.driver, self.base = driver, base
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.base + path)
+
+    def resize(self, width: int, height: int) -> None:
+        """The page's own width, narrower than a window may be."""
+        told = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", told)
+
+    def scheme(self, name: str) -> None:
+        """light or dark."""
+        told = {"features": [{"name": "prefers-color-scheme", "value": name}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", told)
+
+    def find(self, css: str) -> WebElement:
+        """The first match, waited for."""
+        return WebDriverWait(self.driver, WAIT_S).until(lambda driver: driver.find_element(By.CSS_SELECTOR, css))
+
+    def all(self, css: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def text(self, css: str) -> str:
+        return str(self.find(css).text)
+
+    def until(self, css: str, said: tuple[str, ...], seconds: float = WAIT_S) -> str:
+        """The text of an element once it begins with one of these words."""
+
+        def ready(_: Chrome) -> str | bool:
+            found = self.all(css)
+            return found[0].text if found and found[0].text.startswith(said) else False
+
+        return str(WebDriverWait(self.driver, seconds, ignored_exceptions=()).until(ready))
+
+    def width(self) -> int:
+        """Of the whole page; more than the window means that it scrolls sideways."""
+        return int(self.driver.execute_script("return document.documentElement.scrollWidth"))
+
+    def drawn(self) -> int:
+        """Charts that Plotly has drawn."""
+        return len(self.all(".chart .main-svg"))
+
+    def faults(self) -> list[str]:
+        """What the console complained of since last asked, refused requests that a page handles itself left out."""
+        entries = [entry for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [str(entry["message"]) for entry in entries]
+
+    def foreign(self) -> set[str]:
+        """Hosts other than the service that anything was asked of since last asked."""
+        hosts = set()
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                address = urlsplit(message["params"]["request"]["url"])
+                if address.scheme in ("http", "https", "ws", "wss"):
+                    hosts.add(address.netloc)
+        return hosts - {urlsplit(self.base).netloc}
+
+
+@contextmanager
+def browser(base: str, profile: Path) -> Iterator[Browser]:
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                     "--disable-component-update", "--no-first-run", f"--user-data-dir={profile}"):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        driver.set_window_size(1280, 900)
+        yield Browser(driver, base)
+    finally:
+        driver.quit()
