@@ -96,7 +96,7 @@ def day(**more):
 VALUES = [
     *[(PREDICT, {"style": "S000", "horizon": bad}, 400, "horizon") for bad in (0, -1, 10**9, 1e9, True, "7", 7.0)],
     (PREDICT, {"style": "S000", "horizon": 31}, 409, "horizon"),
-    *[(PREDICT, {"style": bad}, 404, "style") for bad in ("../x", "%2e%2e", "S000\0", "\0", "s000", "nobody", "x" * 500)],
+    *[(PREDICT, {"style": bad}, 404, "style") for bad in ("../x", "%2e%2e", "S000\0", "\0", "s000", "y" * 500)],
     *[(PREDICT, {"style": bad}, 400, "style") for bad in ("", LONG, 7, ["S000"])],
     *[(PREDICT, {"data_id": bad}, 400, "data_id") for bad in ("../x", "0" * 63, "0" * 64 + "\n", LONG, 7)],
     (PREDICT, {"data_id": "0" * 64}, 404, "data_id"),
@@ -109,7 +109,7 @@ VALUES = [
     *[(PREDICT, {"history": bad}, 422, None) for bad in (
         [], [day()], [day(), day(), day()], [day(quantity=True)], [day(quantity="1")], [day(quantity=1e13)],
         [day(date="2025-02-30")], [day(date="0000-00-00")], [day(date=20250830)], [day(date="../x")], [day(extra=1)],
-        [{"date": "2025-08-30"}], [day(columns={"price": True})], [day(columns={"nothing": 1})] * 3, "x", [[]], [None])],
+        [{"date": "2025-08-30"}], [day(columns={"price": True})], [day(columns={"no": 1})] * 3, "x", [[]], [None])],
     *[(path, {"release": bad}, 400, "release")
       for path in (PROMOTE, ROLLBACK) for bad in (0, -1, 10**9 + 1, True, "1", 1.0, [1])],
     *[(path, {"release": 10**9}, 409, "release") for path in (PROMOTE, ROLLBACK)],
@@ -147,8 +147,8 @@ ADDRESSES = [
     *[(f"/api/jobs?{bad}", 400) for bad in ("limit=0", "limit=true", "offset=-1", "lmit=2", "limit=1&limit=2")],
     ("/api/styles?search=" + "x" * 5000, 400),
     ("/api/monitoring?limit=0", 400),
-    *[(bad, 404) for bad in ("/api", "/api/", "/api/styles/", "//etc/passwd", "/..%2f..%2fetc%2fpasswd", "/%00", "/.env",
-                             "/-/routes", "/-/healthz", "/api/insights/", "/" + "x" * 5000) if bad != "/api/styles/"],
+    *[(bad, 404) for bad in ("/api", "/api/", "//etc/passwd", "/..%2f..%2fetc%2fpasswd", "/%00", "/.env", "/-/routes",
+                             "/-/healthz", "/api/insights/", "/" + "x" * 5000)],
 ]  # fmt: skip
 
 
