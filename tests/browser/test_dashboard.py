@@ -128,7 +128,7 @@ def test_when_a_what_if_is_asked_then_it_is_drawn_or_refused_in_words(window):
     assert "of release 1" in window.text("#form-what-if .answer")
     window.find("input[name='planned.price']").send_keys("5")
     window.find("#form-what-if button").click()
-    assert "price" in window.until("#form-what-if .answer", ("cannot_act",))
+    assert "price" in window.until("#form-what-if .answer", ("Cannot act",))
     (refused,) = window.faults()  # the browser notes every answer that is not 2xx
     assert "409" in refused
 

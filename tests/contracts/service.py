@@ -36,7 +36,7 @@ def make_storage(root: Path, n_styles: int = 8) -> Path:
             facts = {"by": "tests", "reason": "made", "forced": True}
             registry.promote(number, expected=registry.alias("champion"), facts=facts)
     look_at(registry_root, growing_panel(n_styles, seed=4), days=10)
-    return registry_root
+    return Path(registry_root)
 
 
 class Service:
