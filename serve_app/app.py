@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
@@ -48,7 +49,7 @@ def make_app(
     for router in (answers, service_router(state), session_router(state), *routers):
         # As they are, not included: one flat table that can be walked.
         app.router.routes.extend(router.routes)
-    add_docs(app, questions)
+    add_docs(app, questions, state.settings.needs_token)
     roles = declared(app.router.routes)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(DemandError, _explained)
@@ -117,4 +118,12 @@ async def _http(request: Request, error: Exception) -> Response:
     words = WORDS.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path[:200]}" if error.status_code in (404, 405) else str(error.detail)
     hint = "; see /docs" if error.status_code in (404, 405) else ""
-    return await _refused(request, Refused(error.status_code, words, detail + hint, headers=error.headers))
+    headers = {**(error.headers or {}), **({"Allow": _allowed(request)} if error.status_code == 405 else {})}
+    return await _refused(request, Refused(error.status_code, words, detail + hint, headers=headers))
+
+
+def _allowed(request: Request) -> str:
+    """Every method of a path: several routes may share it, and HEAD is answered wherever GET is."""
+    same = [route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE]
+    found = {method for route in same if isinstance(route, APIRoute) for method in route.methods or ()}
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -42,16 +42,30 @@ class RollbackRequest(BaseModel):
     reason: Reason | None = None
 
 
+class ChampionMoved(BaseModel):
+    """What the job said, and which release answers now."""
+
+    status: Literal["success"]
+    message: str
+    champion_before: int | None
+    champion: int | None
+
+
 def desk_router(state: State) -> APIRouter:
     """POST /api/releases/promote and /api/releases/rollback; each answers when the champion has moved, or why not."""
-    router = APIRouter(dependencies=[role("operate")])
+    router = APIRouter(tags=["releases"], dependencies=[role("operate")])
 
-    @router.post("/api/releases/promote", summary="Point the champion at a release, through the gate")
+    @router.post(
+        "/api/releases/promote", response_model=ChampionMoved,
+        summary="Point the champion at a release, through the gate",
+    )  # fmt: skip
     async def promote(asked: PromoteRequest, request: Request) -> Response:
         told = [f"release={asked.release}", *(["force=true"] if asked.force else [])]
         return await _done(state, request, "promote", told, asked.reason)
 
-    @router.post("/api/releases/rollback", summary="A release that served before serves again")
+    @router.post(
+        "/api/releases/rollback", response_model=ChampionMoved, summary="A release that served before serves again"
+    )
     async def rollback(asked: RollbackRequest, request: Request) -> Response:
         told = [] if asked.release is None else [f"release={asked.release}"]
         return await _done(state, request, "rollback", told, asked.reason)

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
-from serve_app.auth import role
+from serve_app.auth import declared, role
 from serve_app.mounted import Question
 from serve_app.problems import JSON, strict_json
+from serve_app.tokens import Role
 
 ABOUT = (
     "Demand forecasts of a released fleet. Every number traces to a stored evaluation or forecast; the same request to "
@@ -52,13 +53,13 @@ td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid var(--line);v
 """
 
 
-def add_docs(app: FastAPI, questions: Sequence[Question]) -> None:
+def add_docs(app: FastAPI, questions: Sequence[Question], needs_token: bool) -> None:
     """Adds both routes; they describe every route of `app` that is in the schema, `questions` in their own words."""
     made: dict[str, Any] = {}
 
     def schema() -> dict[str, Any]:
         if not made:
-            made.update(openapi_of(app, questions))
+            made.update(openapi_of(app, questions, needs_token))
         return made
 
     app.openapi = schema  # type: ignore[method-assign]
@@ -76,7 +77,7 @@ def add_docs(app: FastAPI, questions: Sequence[Question]) -> None:
         return Response(STYLE, media_type="text/css")
 
 
-def openapi_of(app: FastAPI, questions: Sequence[Question]) -> dict[str, Any]:
+def openapi_of(app: FastAPI, questions: Sequence[Question], needs_token: bool) -> dict[str, Any]:
     """The OpenAPI description: FastAPI's own, with our errors in the place of its 422 and both ways to show a token."""
     found = get_openapi(title="loomcast", version=app.version, description=ABOUT, routes=app.router.routes)
     components = found.setdefault("components", {})
@@ -85,12 +86,17 @@ def openapi_of(app: FastAPI, questions: Sequence[Question]) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = {**PROBLEM, "example": EXAMPLE}
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    found["security"] = [{}, {"token": []}]
+    token: list[dict[str, Any]] = [{"token": []}]
+    found["security"] = token if needs_token else [{}, *token]
     for question in questions:
         path = question.path.replace(":path}", "}")
         found["paths"][path]["get"].update(question.openapi())
-    for methods in found["paths"].values():
-        for operation in methods.values():
+        found["paths"][path]["get"]["responses"]["304"] = {"description": "The answer you have (If-None-Match) stands"}
+    roles = {path.replace(":path}", "}"): methods for path, methods in declared(app.router.routes).items()}
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            if roles[path][method.upper()] is Role.open:
+                operation["security"] = []
             responses = operation.setdefault("responses", {})
             responses.pop("422", None)
             for code, words in PROBLEMS.items():

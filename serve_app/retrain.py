@@ -29,14 +29,14 @@ from models.registry import Registry
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
+from serve_app.schemas.parameters import JobsParameters, openapi_parameters, read
 from serve_app.schemas.shared import NoData
 from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
 MAX_WAIT_S = 100.0  # less than a request may take in the view of the ingress
 LOOK_S = 0.25  # while somebody waits: how often the record is read
-MAX_LIMIT = 100
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ROOT = Path(__file__).resolve().parents[1]  # where the jobs are that the command names
 
 
@@ -93,13 +93,15 @@ def retrain_router(
 
     @router.post(
         "/api/retrain-ml", dependencies=[role("operate")], status_code=202, response_model=Accepted,
-        summary="Train models now", openapi_extra=_BODY,
+        summary="Train models now", openapi_extra=_body_told(desk),
         responses={200: {"model": JobState, "description": "wait: the job has ended"}},
     )  # fmt: skip
     async def retrain(
         request: Request,
         wait: float | None = Query(None, ge=0, le=MAX_WAIT_S, description="Seconds the answer may wait for the end"),
-        idempotency_key: str | None = Header(None, description="The same key and body are the same job"),
+        idempotency_key: str | None = Header(
+            None, description="The same key and body are the same job", json_schema_extra={"pattern": _KEY.pattern}
+        ),
     ) -> Response:
         if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
             raise Refused(400, "bad_header", "A key is 1 to 200 visible ASCII characters", "Idempotency-Key")
@@ -121,11 +123,13 @@ def retrain_router(
             raise Refused(404, "unknown_job", "There is no job of this id; see GET /api/jobs", "job_id") from None
         return _json(await asyncio.to_thread(state_of_job, job, desk))
 
-    @router.get("/api/jobs", dependencies=[role("read")], response_model=JobList, summary="Training jobs, newest first")
-    async def training_jobs(
-        limit: int = Query(20, ge=1, le=MAX_LIMIT), offset: int = Query(0, ge=0, le=1_000_000)
-    ) -> Response:
-        return _json(await asyncio.to_thread(listed, desk, limit, offset))
+    @router.get(
+        "/api/jobs", dependencies=[role("read")], response_model=JobList, summary="Training jobs, newest first",
+        openapi_extra={"parameters": openapi_parameters(JobsParameters)},
+    )  # fmt: skip
+    async def training_jobs(request: Request) -> Response:
+        part = read(JobsParameters, request.query_params.multi_items())
+        return _json(await asyncio.to_thread(listed, desk, part.limit, part.offset))
 
     @router.get(
         "/api/schedule", dependencies=[role("read")], response_model=Schedule | NoData, summary="What trains when"
@@ -265,15 +269,12 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(strict_json(value), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=JSON)
 
 
+def _body_told(desk: Retraining) -> dict[str, Any]:
+    """The body as OpenAPI describes it, with the names of models that are known here."""
+    schema = RetrainBody.model_json_schema()
+    schema["properties"]["model"]["enum"] = ["all", *dict.fromkeys((*desk.models, *desk.refused))]
+    examples = {"all": {"value": {"model": "all"}}, "one": {"value": {"model": "xgboost", "force": True}}}
+    return {"requestBody": {"required": False, "content": {JSON: {"schema": schema, "examples": examples}}}}
+
+
 _KNOWN = tuple(RetrainBody.model_fields)
-_BODY = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            JSON: {
-                "schema": RetrainBody.model_json_schema(),
-                "examples": {"all": {"value": {"model": "all"}}, "one": {"value": {"model": "xgboost", "force": True}}},
-            }
-        },
-    }
-}

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from serve_app.auth import role
 from serve_app.following import NEXT_STEP
 from serve_app.problems import JSON, strict_json
+from serve_app.schemas.service import Health, Readiness
 from serve_app.state import State
 
 NEVER = {"Cache-Control": "no-store"}
@@ -19,17 +20,28 @@ def service_router(state: State) -> APIRouter:
     """/health, /health/ready, /metrics."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/health", dependencies=[role("open")], summary="Alive, and which release answers")
+    @router.get(
+        "/health", dependencies=[role("open")], response_model=Health, summary="Alive, and which release answers"
+    )
     async def health() -> Response:
         return _json({"status": "ok", "alive": True, **_standing(state)})
 
-    @router.get("/health/ready", dependencies=[role("open")], summary="Whether the champion itself answers")
+    @router.get(
+        "/health/ready", dependencies=[role("open")], response_model=Readiness,
+        summary="Whether the champion itself answers",
+        responses={503: {"description": "It does not, or too much at once", "content": {JSON: {"schema": {"anyOf": [
+            Readiness.model_json_schema(), {"$ref": "#/components/schemas/Problem"}]}}}}},
+    )  # fmt: skip
     async def ready() -> Response:
         standing = state.standing
         said = {"status": "ready" if standing.ready else "not ready", **_standing(state)}
         return _json(said, 200 if standing.ready and state.following.alive else 503)
 
-    @router.get("/metrics", dependencies=[role("read")], summary="Counters for Prometheus")
+    @router.get(
+        "/metrics", dependencies=[role("read")], summary="Counters for Prometheus", response_class=Response,
+        responses={200: {"description": "The text format of Prometheus", "content": {
+            state.telemetry.media_type: {"schema": {"type": "string"}}}}},
+    )  # fmt: skip
     def metrics(request: Request) -> Response:
         return Response(state.telemetry.text(), headers=NEVER, media_type=state.telemetry.media_type)
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serve_app.auth import check_csrf, role
 from serve_app.problems import JSON, Refused, strict_json
+from serve_app.schemas.parameters import openapi_parameters
 from serve_app.schemas.uploads import UploadAnswer, UploadDeleted, UploadParameters, read_parameters
 from serve_app.uploads import Uploads
 
@@ -21,13 +22,6 @@ NEVER = {"Cache-Control": "no-store"}
 def uploads_router(uploads: Uploads) -> APIRouter:
     """POST /api/upload_csv, GET and DELETE /api/uploads/{data_id}."""
     router = APIRouter(tags=["uploads"])
-    schema = UploadParameters.model_json_schema()["properties"]
-    query = [
-        {"name": name, "in": "query", "required": False, "description": about.get("description", ""),
-         "schema": {k: v for k, v in about.items() if k in ("type", "enum", "default", "maxLength", "minLength")}
-         or {"type": "string", "maxLength": 200}}
-        for name, about in schema.items()
-    ]  # fmt: skip
     file = {"type": "string", "format": "binary"}
     form = {"type": "object", "properties": {"file": file}, "required": ["file"]}
     content = {
@@ -38,7 +32,8 @@ def uploads_router(uploads: Uploads) -> APIRouter:
     @router.post(
         "/api/upload_csv", dependencies=[role("operate"), Depends(check_csrf)], response_model=UploadAnswer,
         summary="A file of sales in (CSV, Excel, JSON, Parquet; gzip), its quality report and a data_id out",
-        openapi_extra={"parameters": query, "requestBody": {"required": True, "content": content}},
+        openapi_extra={"parameters": openapi_parameters(UploadParameters),
+                       "requestBody": {"required": True, "content": content}},
     )  # fmt: skip
     async def upload(request: Request) -> Response:
         asked = read_parameters(request.query_params.multi_items())

@@ -37,6 +37,10 @@ def dashboard_router(api_of: Callable[[Request], Api]) -> APIRouter:
             raise Refused(404, "unknown_file", f"/static holds {', '.join(sorted(_files()))}", "name")
         return _sent(*found, request)
 
+    @router.get("/favicon.ico")
+    def icon(request: Request) -> Response:
+        return _sent(*_files()["icon.svg"], request)
+
     return router
 
 

@@ -205,7 +205,7 @@ def allowed_values(kind: type[Parameters], name: str) -> tuple[str | int, ...]:
     return (f"a text of {shown['minLength']} to {shown['maxLength']} characters",)
 
 
-def openapi_parameters(kind: type[Parameters], in_path: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def openapi_parameters(kind: type[BaseModel], in_path: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The parameters as OpenAPI describes them, in the order they are declared."""
     found = []
     for name, field in kind.model_fields.items():
@@ -224,7 +224,7 @@ def openapi_parameters(kind: type[Parameters], in_path: tuple[str, ...] = ()) ->
     return found
 
 
-def _schema(kind: type[Parameters], name: str) -> dict[str, Any]:
+def _schema(kind: type[BaseModel], name: str) -> dict[str, Any]:
     """The JSON schema of one parameter, without null: a query string cannot say it."""
     whole = kind.model_json_schema()["properties"][name]
     parts = [part for part in whole.get("anyOf", [whole]) if part.get("type") != "null"]

@@ -12,6 +12,7 @@ from serve_app.schemas.shared import Answer, Body, Day, Quantity, QuantityOrNull
 MOST_ROWS = 20_000  # of a history
 MOST_DAYS = 3_650
 LARGEST = 1e12  # of a quantity or a planned value, without its sign
+_SOURCES = {"style": "string", "data_id": "string", "history": "array"}
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -45,7 +46,13 @@ class PredictionRequest(BaseModel):
                 {"style": "S000", "horizon": 30},
                 {"style": "S000", "horizon": 30, "planned": {"price": 7.45}},
                 {"history": [{"date": "2025-08-30", "quantity": 12}, {"date": "2025-08-31", "quantity": 0}]},
-            ]
+            ],
+            # as `_one_source` judges
+            "anyOf": [{"required": [name], "properties": {name: {"type": kind}}} for name, kind in _SOURCES.items()],
+            "not": {
+                "required": ["data_id", "history"],
+                "properties": {"data_id": {"type": "string"}, "history": {"type": "array"}},
+            },
         },
     )
 

@@ -111,14 +111,14 @@ def test_when_a_style_is_searched_and_opened_then_its_name_stays_a_name(window):
 
 def test_when_models_and_horizons_are_chosen_then_the_api_is_asked_for_them(window, served):
     window.open("/styles")
-    Select(window.find("select[name=horizon]")).select_by_value("7")
+    Select(window.find("select[name=horizon]")).select_by_value("30")
     Select(window.find("select[name=model]")).select_by_value("arima")
     window.find("#form-styles button").click()
-    assert "7 days" in window.text("#t-styles thead")
-    asked = served.get("/api/styles?horizon=7&model=arima&limit=1").json()["styles"][0]
+    assert "30 days" in window.text("#t-styles thead")
+    asked = served.get("/api/styles?horizon=30&model=arima&limit=1").json()["styles"][0]
     cells = [cell.text for cell in window.all("#t-styles tbody tr:first-child > *")]
     assert cells[0] == asked["style"]
-    assert float(cells[3].replace(",", "")) == pytest.approx(asked["forecast_7_days"], abs=0.51)
+    assert float(cells[3].replace(",", "")) == pytest.approx(asked["forecast_30_days"], abs=0.51)
 
 
 def test_when_a_what_if_is_asked_then_it_is_drawn_or_refused_in_words(window):

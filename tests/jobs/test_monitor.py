@@ -70,14 +70,22 @@ class Desk:
     def history(self):
         return [json.loads(line) for line in (self.root / "monitoring" / "history.jsonl").read_text().splitlines()]
 
-    def promoted(self, **at):
-        """The champion's pointer says another moment of promotion."""
-        for path in (self.registry.root / "aliases" / "champion.json", self.registry.promotions_path):
-            texts = [json.loads(line) for line in [path.read_text()]] if path.suffix == ".json" else [
-                json.loads(line) for line in path.read_text().splitlines()]  # fmt: skip
-            for text in texts:
-                text["at"] = at.get(f"r{text['release']}", text["at"])
-            path.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    def serves(self, number, **facts):
+        """Promotes a release unless it is the champion."""
+        if self.registry.alias("champion") != number:
+            self.registry.promote(number, expected=self.registry.alias("champion"), facts=facts)
+
+    def promoted(self, *moments):
+        """The promotions happened at these moments: the log says so, and what is derived from it is made anew."""
+        at = -1
+        for path in sorted((self.registry.root / "log").glob("*.json")):
+            entry = json.loads(path.read_text())
+            at += entry["kind"] == "promoted"
+            entry["champion"]["at"] = moments[at]
+            path.unlink()
+            path.write_text(json.dumps(entry))
+        (self.registry.root / "head.json").unlink(missing_ok=True)
+        assert [pointer["at"] for pointer in self.registry.promotions()] == list(moments)
 
 
 @pytest.fixture
@@ -109,9 +117,7 @@ def test_when_actuals_have_come_then_each_cell_is_scored_with_the_released_forec
     assert all(len(line) <= 80 for line in printed[:-1])
     # By hand, from the release's own file and the source.
     live = desk.verdict.live
-    actual = (
-        whole[whole["ds"] > "2025-07-31"].pivot(index="unique_id", columns="ds", values="y").loc[live.ids].to_numpy()
-    )
+    actual = actuals_of(whole, live)
     error, sold = np.abs(live.median[:, :5] - actual).sum(), np.abs(actual).sum()
     report = desk.report()
     lead = report["models"][0]
@@ -154,7 +160,7 @@ def test_when_actuals_are_corrected_late_then_the_scores_and_their_id_follow_tod
 def test_when_the_release_was_promoted_after_some_days_then_those_days_are_not_scored(desk):
     desk.brings(7)
     # In the afternoon of the fourth day: that day was still to come in part, the three before it were over.
-    desk.promoted(r1="2025-08-04T13:00:00Z")
+    desk.promoted("2025-08-04T13:00:00Z")
     desk.look()
     lead = desk.report()["models"][0]
     assert lead["n_periods"] == 4
@@ -176,26 +182,18 @@ def test_when_two_releases_served_then_each_day_is_scored_with_the_one_that_was_
     fleet, race, verdict, outcomes = desk.judged
     zero = replace(live, mean=live.mean * 0, quantiles=live.quantiles * 0)
     publish(fleet, race, replace(verdict, live=zero), outcomes)
-    desk.registry.promote(2, expected=desk.registry.alias("champion"), facts={}) if (
-        desk.registry.alias("champion") != 2
-    ) else None
-    desk.promoted(r1="2025-07-31T02:00:00Z", r2="2025-08-04T02:00:00Z")
+    desk.serves(2)
+    desk.promoted("2025-07-31T02:00:00Z", "2025-08-04T02:00:00Z")
     whole = desk.brings(6)
     assert desk.look() == OK
-    actual = (
-        whole[whole["ds"] > "2025-07-31"].pivot(index="unique_id", columns="ds", values="y").loc[live.ids].to_numpy()
-    )
+    actual = actuals_of(whole, live)
     served = np.concatenate([live.median[:, :3], np.zeros((24, 3))], axis=1)
     lead = desk.report()["models"][0]
     assert lead["releases"] == [1, 2]
     assert lead["wape"] == pytest.approx(np.abs(served - actual).sum() / np.abs(actual).sum())
     # Rolled back on the sixth day: the first release answers again from then on.
-    desk.registry.promote(1, expected=2, facts={"rolled_back_from": 2})
-    lines = [json.loads(line) for line in desk.registry.promotions_path.read_text().splitlines()]
-    lines[-1]["at"] = "2025-08-06T00:30:00Z"
-    desk.registry.promotions_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    pointer = desk.registry.root / "aliases" / "champion.json"
-    pointer.write_text(json.dumps(lines[-1]))
+    desk.serves(1, rolled_back_from=2)
+    desk.promoted("2025-07-31T02:00:00Z", "2025-08-04T02:00:00Z", "2025-08-06T00:30:00Z")
     desk.look()
     served[:, 5] = live.median[:, 5]
     lead = desk.report()["models"][0]
@@ -229,14 +227,12 @@ def test_when_a_release_followed_the_alert_then_what_the_old_one_did_is_not_alar
     desk.brings(6, bad(desk))
     told = ("monitoring.alert_on_drift=false", "monitoring.new_data_share=null", "monitoring.min_days=3",
             "monitoring.min_cells=50")  # fmt: skip
-    desk.promoted(r1="2025-07-31T02:00:00Z")
+    desk.promoted("2025-07-31T02:00:00Z")
     desk.look(*told, now=datetime(2025, 8, 7, 3, tzinfo=UTC))
     assert [a["cause"] for a in desk.latest["alerts"]] == ["degradation"]
     publish(*desk.judged)
-    champion = desk.registry.alias("champion")
-    if champion == 1:
-        desk.registry.promote(2, expected=1, facts={})
-    desk.promoted(r1="2025-07-31T02:00:00Z", r2="2025-08-07T04:00:00Z")
+    desk.serves(2)
+    desk.promoted("2025-07-31T02:00:00Z", "2025-08-07T04:00:00Z")
     desk.brings(7, bad(desk))
     desk.look(*told, now=datetime(2025, 8, 8, 3, tzinfo=UTC))
     worse = desk.report()["degradation"]
@@ -311,12 +307,8 @@ def test_when_there_is_a_challenger_then_the_trial_is_reported(desk):
     desk.brings(7, lambda i, days: np.zeros(days))
     zero = replace(live, mean=live.mean * 0, quantiles=live.quantiles * 0)
     publish(fleet, race, replace(verdict, live=zero), outcomes)
-    if desk.registry.alias("champion") == 2:
-        desk.registry.promote(1, expected=2, facts={"rolled_back_from": 2})
-    pointer = json.loads((desk.registry.root / "aliases" / "champion.json").read_text())
-    (desk.registry.root / "aliases" / "challenger.json").write_text(
-        json.dumps({"release": 2, "at": pointer["at"], "manifest_sha256": desk.registry.open(2).manifest_sha256})
-    )
+    desk.serves(1, rolled_back_from=2)
+    desk.registry.point("challenger", 2)
     desk.brings(7)
     desk.look("monitoring.trial_min_days=2", "monitoring.trial_level=0.2")
     report = desk.report()["trial"]
@@ -361,9 +353,8 @@ def test_when_the_same_look_is_taken_twice_then_all_but_its_name_and_time_are_th
 
 def test_when_the_release_before_is_no_longer_kept_then_its_days_are_not_scored_and_a_note_says_so(desk):
     publish(*desk.judged)
-    if desk.registry.alias("champion") == 1:
-        desk.registry.promote(2, expected=1, facts={})
-    desk.promoted(r1="2025-07-31T02:00:00Z", r2="2025-08-04T02:00:00Z")
+    desk.serves(2)
+    desk.promoted("2025-07-31T02:00:00Z", "2025-08-04T02:00:00Z")
     shutil.rmtree(desk.registry.root / "releases" / "000001")
     desk.brings(6)
     assert desk.look() == OK

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from serve_app.dashboard.blocks import Field, Form, Section
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import ACTIONS, MEMBERS, choice, no_data, pager, style_table, unit_of
+from serve_app.dashboard.parts import ACTIONS, DAYS, MEMBERS, choice, no_data, pager, style_table, unit_of
 
 LIMIT = 50
 ORDERS = (("forecast", "largest forecast"), ("name", "name"), ("growth", "fastest growth"),
           ("confidence", "least confidence"), ("sold", "most sold"))  # fmt: skip
 CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "none")
-HORIZONS = (7, 30, 60, 90, 180)
+HORIZONS = (30, 60, 90, 180)
 ASKED = ("search", "demand_class", "action", "order", "model", "horizon")
 
 
@@ -20,7 +20,8 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     told = {name: query[name] for name in ASKED if query.get(name)}
     offset = {"offset": query["offset"]} if query.get("offset") else {}
     answer = api.get("/api/styles", **told, **offset, limit=LIMIT)
-    days = int(told.get("horizon", 30))
+    days = int(told.get("horizon", DAYS))
+    days = days if days in HORIZONS else DAYS  # the list has no other totals
     empty = no_data(answer)
     blocks = [
         style_table("styles", answer["styles"], unit_of(answer), "No style matches.", days),
