@@ -18,6 +18,8 @@ from models.forecast_files import read_forecasts
 from models.release import Release
 from tests.evaluation.released import fleet_panel, release_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):

@@ -11,6 +11,8 @@ import pytest
 from evaluation.trial import _BETS, TrialRule, evidence, trial
 from tests.evaluation.made import forecast_of, panel_of
 
+pytestmark = pytest.mark.slow
+
 END = 20_000
 
 

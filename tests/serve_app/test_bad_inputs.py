@@ -14,6 +14,8 @@ from fastapi.routing import APIRoute
 from tests.contracts.service import Service, strict
 from tests.serve_app.calls import Client
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Content-Type": "application/json"}
 PREDICT, RETRAIN = "/api/predictions", "/api/retrain-ml"
 PROMOTE, ROLLBACK = "/api/releases/promote", "/api/releases/rollback"

@@ -90,6 +90,7 @@ def test_when_many_different_are_asked_then_its_bytes_stay_bounded_and_the_oldes
     assert len(cache) <= 10
 
 
+@pytest.mark.slow
 def test_when_styles_are_unknown_then_the_refusals_are_kept_too_and_bounded():
     compute = Counted(Refused(404, "unknown_style", "no"))
     cache = Cache(10_000, 60)

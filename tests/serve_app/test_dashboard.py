@@ -65,6 +65,7 @@ def test_when_nothing_is_released_then_each_page_says_what_to_do(tmp_path, path)
     assert re.search(r"jobs\.(pipeline|monitor|schedule)|Choose a style|No training", said), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_when_a_query_is_odd_then_the_page_refuses_it_in_words_and_never_breaks(client, path):
     for name in NAMES:

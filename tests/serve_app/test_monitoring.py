@@ -18,6 +18,8 @@ from tests.serve_app.made import growing_panel
 from tests.serve_app.stored import percent, same
 from tests.serve_app.test_pages import ask
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):

@@ -17,6 +17,8 @@ from tests.serve_app.conftest import TODAY
 from tests.serve_app.examples import Desk
 from tests.serve_app.made import fleet_panel, make_release
 
+pytestmark = pytest.mark.slow
+
 PAIRS = {
     "/api/ml-forecast-detailed": [
         *([("detail", d), ("format", f)] for d in ("full", "summary", "metrics") for f in ("json", "report", "chart")),

@@ -25,6 +25,8 @@ from serve_app.uploads import Uploads
 from tests.evaluation.released import fleet_panel, release_of
 from tests.serve_app import calls
 
+pytestmark = pytest.mark.slow
+
 FLEET = fleet_panel(price="future")
 LAST = date(2025, 7, 31)  # the release's last day
 

@@ -25,7 +25,8 @@ from serve_app.upload_routes import uploads_router
 from serve_app.uploads import Uploads, _run
 from tests.serve_app import calls
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # transports of children that asyncio closes late
+# Each upload is read in a process of its own; asyncio closes the transports of such children late.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 def sales(n_days=60, styles=("A-1", "B 2"), secret="Maria Gonzalez"):
