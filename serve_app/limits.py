@@ -74,7 +74,9 @@ class Rates:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if len(scope.get("query_string", b"")) > MAX_QUERY:
-                raise Refused(400, "query_too_long", f"At most {MAX_QUERY} bytes", "query", [MAX_QUERY])
+                raise Refused(
+                    400, "query_too_long", f"A query may have at most {MAX_QUERY} bytes", "query", [MAX_QUERY]
+                )
             buckets = self._reads if scope["method"] in ("GET", "HEAD", "OPTIONS") else self._changes
             wait = buckets.take(client_of(scope)) if buckets else 0
             if wait:
@@ -123,7 +125,7 @@ class Places:
         limit = self._settings.max_upload_mb * 2**20 if is_file else self._settings.max_body_kb * 1024
         length = headers.get("content-length", "")
         if length and not length.isdecimal():
-            raise Refused(400, "bad_length", "Content-Length", "Content-Length")
+            raise Refused(400, "bad_length", "It must be a whole number of bytes", "Content-Length")
         if length and int(length[:20]) > limit:
             raise _too_large(limit)
         counted = self._counted(receive, limit, slowest=SLOWEST if is_file else None)
@@ -234,7 +236,7 @@ def _refuse_kind(kind: str, body: bytes) -> None:
 
 
 def _too_large(limit: int) -> Refused:
-    return Refused(413, "body_too_large", f"At most {limit} bytes", "body", [limit], headers={
+    return Refused(413, "body_too_large", f"This body may have at most {limit} bytes", "body", [limit], headers={
         "Connection": "close"})  # fmt: skip
 
 

@@ -198,7 +198,7 @@ async def _body(request: Request) -> RetrainBody:
     async for part in request.stream():
         raw += part
         if len(raw) > MAX_BODY:
-            raise Refused(413, "body_too_large", f"At most {MAX_BODY} bytes", "body")
+            raise Refused(413, "body_too_large", f"This body may have at most {MAX_BODY} bytes", "body", [MAX_BODY])
     if not raw.strip():
         return RetrainBody()
     try:

@@ -81,7 +81,7 @@ def test_when_a_request_fails_then_the_answer_has_the_one_shape_and_the_name_of_
 
 def test_when_a_method_does_not_exist_then_405_says_which_do(tmp_path):
     answer = calls.client_of(calls.state_of(tmp_path), [router()]).post("/book")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_when_nothing_is_released_then_503_says_no_data_and_the_next_step(tmp_path):
