@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -93,7 +94,7 @@ def day(**more):
     return {"date": "2025-08-30", "quantity": 1, **more}
 
 
-VALUES = [
+VALUES: list[tuple[str, Any, int, str | None]] = [
     *[(PREDICT, {"style": "S000", "horizon": bad}, 400, "horizon") for bad in (0, -1, 10**9, 1e9, True, "7", 7.0)],
     (PREDICT, {"style": "S000", "horizon": 31}, 409, "horizon"),
     *[(PREDICT, {"style": bad}, 404, "style") for bad in ("../x", "%2e%2e", "S000\0", "\0", "s000", "y" * 500)],
