@@ -94,6 +94,11 @@ def day(**more):
     return {"date": "2025-08-30", "quantity": 1, **more}
 
 
+HISTORIES: list[Any] = [
+    [], [day()], [day(), day(), day()], [day(quantity=True)], [day(quantity="1")], [day(quantity=1e13)],
+    [day(date="2025-02-30")], [day(date="0000-00-00")], [day(date=20250830)], [day(date="../x")], [day(extra=1)],
+    [{"date": "2025-08-30"}], [day(columns={"price": True})], [day(columns={"no": 1})] * 3, "x", [[]], [None],
+]  # fmt: skip
 VALUES: list[tuple[str, Any, int, str | None]] = [
     *[(PREDICT, {"style": "S000", "horizon": bad}, 400, "horizon") for bad in (0, -1, 10**9, 1e9, True, "7", 7.0)],
     (PREDICT, {"style": "S000", "horizon": 31}, 409, "horizon"),
@@ -107,10 +112,7 @@ VALUES: list[tuple[str, Any, int, str | None]] = [
     (PREDICT, {"style": "S000", "planned": {LONG: 1}}, 400, None),
     (PREDICT, {}, 400, "body"),
     (PREDICT, {"data_id": "0" * 64, "history": [day()]}, 400, "body"),
-    *[(PREDICT, {"history": bad}, 422, None) for bad in (
-        [], [day()], [day(), day(), day()], [day(quantity=True)], [day(quantity="1")], [day(quantity=1e13)],
-        [day(date="2025-02-30")], [day(date="0000-00-00")], [day(date=20250830)], [day(date="../x")], [day(extra=1)],
-        [{"date": "2025-08-30"}], [day(columns={"price": True})], [day(columns={"no": 1})] * 3, "x", [[]], [None])],
+    *[(PREDICT, {"history": bad}, 422, None) for bad in HISTORIES],
     *[(path, {"release": bad}, 400, "release")
       for path in (PROMOTE, ROLLBACK) for bad in (0, -1, 10**9 + 1, True, "1", 1.0, [1])],
     *[(path, {"release": 10**9}, 409, "release") for path in (PROMOTE, ROLLBACK)],
