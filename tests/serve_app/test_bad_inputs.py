@@ -96,26 +96,12 @@ def day(**more):
     return {"date": "2025-08-30", "quantity": 1, **more}
 
 
-BAD_HISTORIES: tuple[Any, ...] = (
-    [],
-    [day()],
-    [day(), day(), day()],
-    [day(quantity=True)],
-    [day(quantity="1")],
-    [day(quantity=1e13)],
-    [day(date="2025-02-30")],
-    [day(date="0000-00-00")],
-    [day(date=20250830)],
-    [day(date="../x")],
-    [day(extra=1)],
-    [{"date": "2025-08-30"}],
-    [day(columns={"price": True})],
-    [day(columns={"no": 1})] * 3,
-    "x",
-    [[]],
-    [None],
-)
-VALUES: list[tuple[Any, ...]] = [
+HISTORIES: list[Any] = [
+    [], [day()], [day(), day(), day()], [day(quantity=True)], [day(quantity="1")], [day(quantity=1e13)],
+    [day(date="2025-02-30")], [day(date="0000-00-00")], [day(date=20250830)], [day(date="../x")], [day(extra=1)],
+    [{"date": "2025-08-30"}], [day(columns={"price": True})], [day(columns={"no": 1})] * 3, "x", [[]], [None],
+]  # fmt: skip
+VALUES: list[tuple[str, Any, int, str | None]] = [
     *[(PREDICT, {"style": "S000", "horizon": bad}, 400, "horizon") for bad in (0, -1, 10**9, 1e9, True, "7", 7.0)],
     (PREDICT, {"style": "S000", "horizon": 31}, 409, "horizon"),
     *[(PREDICT, {"style": bad}, 404, "style") for bad in ("../x", "%2e%2e", "S000\0", "\0", "s000", "y" * 500)],
@@ -128,7 +114,7 @@ VALUES: list[tuple[Any, ...]] = [
     (PREDICT, {"style": "S000", "planned": {LONG: 1}}, 400, None),
     (PREDICT, {}, 400, "body"),
     (PREDICT, {"data_id": "0" * 64, "history": [day()]}, 400, "body"),
-    *[(PREDICT, {"history": bad}, 422, None) for bad in BAD_HISTORIES],
+    *[(PREDICT, {"history": bad}, 422, None) for bad in HISTORIES],
     *[(path, {"release": bad}, 400, "release")
       for path in (PROMOTE, ROLLBACK) for bad in (0, -1, 10**9 + 1, True, "1", 1.0, [1])],
     *[(path, {"release": 10**9}, 409, "release") for path in (PROMOTE, ROLLBACK)],
