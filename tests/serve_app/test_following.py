@@ -129,8 +129,10 @@ def test_when_releases_are_swapped_under_reads_then_no_answer_fails_or_mixes_and
     thread.start()
     try:
         seen: Counter[int] = Counter()
-        for i in range(400):
-            path = PATH if i % 2 else "/api/ml-validation-summary"
+        ends = time.monotonic() + 60
+        while len(swaps) < 6 or seen.total() < 400:  # how long six promotions take is the disk's affair
+            assert time.monotonic() < ends
+            path = PATH if seen.total() % 2 else "/api/ml-validation-summary"
             answer = client.get(path)
             assert answer.status_code == 200
             number = next((n for n in (1, 2) if answer.content == right[n, path]), None)
@@ -140,7 +142,6 @@ def test_when_releases_are_swapped_under_reads_then_no_answer_fails_or_mixes_and
         stop.set()
         thread.join()
         state.close()
-    assert len(swaps) >= 3
     assert min(seen[1], seen[2]) > 10
     state.following.look()
     assert json.loads(client.get(PATH).content) == json.loads(right[registry.alias("champion"), PATH])
