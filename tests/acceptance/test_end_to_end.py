@@ -207,7 +207,9 @@ def _style(row: Mapping[str, Any], kept: Mapping[Any, Any], horizon: int, evalua
     assert row["forecast_90_days"] is not None
     for name, value in wanted.items():
         assert same(row[name], value), (row["style"], name)
-    assert row["confidence_basis"]["evaluation_id"] == evaluation
+    basis = row["confidence_basis"]  # of a style that was never scored there is none
+    assert (basis is None) == (row["confidence"] is None)
+    assert basis is None or basis["evaluation_id"] == evaluation
 
 
 def trained(desk: Desk, served: Served, url: str) -> None:
