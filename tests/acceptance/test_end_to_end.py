@@ -103,7 +103,7 @@ def test_when_a_raw_export_comes_in_then_the_five_objectives_hold_to_the_last_an
         until(lambda: seen.champion_everywhere(2), 10)
     said = desk.run("releases")
     assert "a look at the figures of last week" in " ".join(said.split())
-    moved = [(one["release"], one.get("rolled_back_from")) for one in desk.registry.promotions()]
+    moved = [(one["release"], one["facts"].get("rolled_back_from")) for one in desk.registry.promotions()]
     assert moved == [(1, None), (2, None), (1, 2), (2, None)]
 
 
