@@ -13,6 +13,8 @@ from jobs.own_folder import CONF
 from models.catalog import BASELINES
 from tests.acceptance.made import Ran, frame_of, run_job, strict_json, written
 
+pytestmark = pytest.mark.slow
+
 RACES = [pytest.param("pipeline", marks=pytest.mark.slow), pytest.param("train", marks=pytest.mark.slow), "backtest"]
 LIGHT = ("only=[arima]", "folds.inner=1")
 REFUSALS = {

@@ -12,6 +12,8 @@ from jobs import backtest, entry, forecast, pipeline
 from models.files import read_json
 from models.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 
 def sales(path, ids=("A", "B", "C"), days=90, seed=4):
     rng = np.random.default_rng(seed)

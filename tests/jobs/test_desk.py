@@ -16,6 +16,8 @@ from models.registry import Registry, registry_at
 from tests.contracts.test_registry import fill_with
 from tests.s3 import make_bucket, s3_server
 
+pytestmark = pytest.mark.slow
+
 
 def card(wape: float) -> dict:
     shared = {"mase": 0.7, "bias_rel": 0.031}

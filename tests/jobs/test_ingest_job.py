@@ -17,6 +17,8 @@ from jobs.entry import FAILED, OK, REFUSED, exit_code
 from jobs.forecast import body as forecast
 from jobs.train import body as train
 
+pytestmark = pytest.mark.slow
+
 HEADER = "Document,Order Date,Style,Qty,Customer\n"
 
 

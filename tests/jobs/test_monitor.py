@@ -19,6 +19,8 @@ from jobs.fleet import registry_of
 from jobs.publish import publish
 from tests.acceptance.made import strict_json
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = 20_300  # the newest day of the fleet's panel: 2025-07-31
 SMOKE = ("horizon=7", "parallel_training=false", "progress=false", "log_level=WARNING")
 

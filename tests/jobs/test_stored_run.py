@@ -10,6 +10,8 @@ from jobs.fleet import write_config
 from jobs.run_folder import RunFolder
 from jobs.stored_run import stored_facts, stored_settings
 
+pytestmark = pytest.mark.slow
+
 TOLD = ("experiment=smoke", "source.path=nowhere", "seed=7")
 
 
