@@ -128,8 +128,9 @@ class Following(Generic[B]):
         while not self._stop.wait(self._every_s):
             try:
                 self.look()
-            except Exception:
+            except Exception as error:  # a fault of ours: the thread lives on, and readiness tells of it
                 log.exception("the look at the champion failed")
+                self._fail(None, error)
 
     def _stand(self, head: int | None, problem: str, failed: bool = False) -> None:
         if head is None and self._book is None:

@@ -81,7 +81,8 @@ def test_when_the_registry_cannot_be_read_for_a_while_then_the_book_stays():
     def head():
         if shelf.head == 9:
             raise OSError("the disk is away")
-        return shelf.head
+        number: int | None = shelf.head
+        return number
 
     found = Following(head, shelf.open)
     found.look()
@@ -90,6 +91,37 @@ def test_when_the_registry_cannot_be_read_for_a_while_then_the_book_stays():
     assert found.book().number == 1
     assert not found.standing.ready
     assert "the disk is away" in found.standing.problem
+
+
+def test_when_a_look_fails_in_an_unforeseen_way_then_readiness_tells_the_cause_and_the_next_look_mends_it(caplog):
+    shelf = calls.Shelf(1)
+    broken = threading.Event()
+
+    def head() -> int | None:
+        if broken.is_set():
+            raise ZeroDivisionError("nobody thought of this")
+        number: int | None = shelf.head
+        return number
+
+    found = Following(head, shelf.open, every_s=0.01)
+    found.start()
+    try:
+        assert found.standing.ready
+        broken.set()
+        deadline = time.monotonic() + 10
+        while found.standing.ready:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "nobody thought of this" in found.standing.problem
+        assert "ZeroDivisionError" in caplog.text
+        assert found.alive
+        assert found.book().number == 1
+        broken.clear()
+        while not found.standing.ready:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        found.stop()
 
 
 def test_when_it_was_started_then_a_promotion_arrives_within_a_second_and_it_can_be_stopped():
