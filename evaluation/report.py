@@ -82,7 +82,7 @@ def write_report(path: Path, data: ReportData) -> None:
     context = _context(data)
     page = environment.get_template("report.html.j2").render(
         **context,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        style="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("base.css", "report.css")),
         script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
     )

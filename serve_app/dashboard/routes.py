@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+import evaluation
 from serve_app.auth import csrf_token, role
 from serve_app.dashboard.blocks import Note, Section
 from serve_app.dashboard.frame import HERE, Api, Page, frame, pages, render
@@ -63,10 +64,11 @@ def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], 
 
 @cache
 def _files() -> dict[str, tuple[bytes, bytes, str]]:
-    """name -> (bytes, the same compressed, media type): our own files and Plotly's script from its package."""
+    """name -> (bytes, the same compressed, media type): our own files, the report's style, Plotly's script."""
     import plotly
 
     paths = [path for path in (HERE / "static").iterdir() if path.suffix in TYPES]
+    paths.append(Path(evaluation.__file__).parent / "templates" / "base.css")
     paths.append(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
     return {path.name: (raw, gzip.compress(raw, 6, mtime=0), TYPES[path.suffix])
             for path in paths for raw in [path.read_bytes()]}  # fmt: skip

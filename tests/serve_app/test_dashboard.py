@@ -96,7 +96,7 @@ def test_when_a_part_is_asked_for_then_it_comes_alone(client):
 
 
 def test_when_a_file_is_asked_for_then_only_ours_are_there(client):
-    for name in ("app.css", "app.js", "plotly.min.js", "icon.svg"):
+    for name in ("app.css", "base.css", "app.js", "plotly.min.js", "icon.svg"):
         assert client.get(f"/static/{name}").status_code == 200
     assert client.get("/static/app.css", headers={"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip"
     for name in ("x.css", "..%2fframe.py", "%2e%2e/frame.py"):
