@@ -1,7 +1,8 @@
-"""What `jobs.monitor` prints: at most 15 lines of 80 columns."""
+"""What `jobs.monitor` prints, within 80 columns."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,14 @@ _SHOWN_MODELS = 4  # beside what was served
 
 
 def lines(report: Mapping[str, Any], path: Path) -> list[str]:
-    """The report in words; paths stay whole."""
-    return [*(line[:WIDTH] for line in _said(report)), f"Report    {path}"]
+    """The report in words, wrapped; paths stay whole."""
+    return [*(part for line in _said(report) for part in _wrapped(line)), f"Report    {path}"]
+
+
+def _wrapped(line: str) -> list[str]:
+    if len(line) <= WIDTH:  # rows of the table keep their columns
+        return [line]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)
 
 
 def _said(report: Mapping[str, Any]) -> Iterator[str]:
@@ -22,8 +29,7 @@ def _said(report: Mapping[str, Any]) -> Iterator[str]:
     yield (f"Release   {report['release']} ({report['served']}), knew data to {report['origin']}; "
            f"data to {report['data_to']}")  # fmt: skip
     if report["status"] == "no_data":
-        yield "Matured   nothing yet:"
-        yield f"          {report['reason']}"
+        yield f"Matured   nothing yet: {report['reason']}"
     else:
         window = report["window"]
         yield f"Window    {window['days']} days, {window['first']} .. {window['last']}"
