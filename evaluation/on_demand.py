@@ -20,7 +20,7 @@ from evaluation.classes import demand_classes
 from evaluation.folds import Fold
 from evaluation.intervals import Calibration
 from evaluation.selection import exploded
-from evaluation.stored import ENSEMBLE, release_config, released_question
+from evaluation.stored import ENSEMBLE, released_question
 from models.base import FittedForecaster, Forecast
 from models.catalog import load_fitted
 from models.config import ModelConfig
@@ -79,7 +79,7 @@ class OnDemand:
     def __init__(self, release: Release) -> None:
         self.release = release
         self.card: Mapping[str, Any] = release.json("card.json")
-        self.config = release_config(release)
+        self.config = release.config()
         self.question: Question = released_question(release)
         self.served: str = self.card["served"]
         self.panel = read_panel(release.file("panel"))

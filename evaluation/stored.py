@@ -7,7 +7,6 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import yaml
 
 from demand.errors import DemandError, VersionUnreadable
 from demand.outliers import OutlierSettings
@@ -31,18 +30,9 @@ def ensemble_facts(at: EnsembleAt) -> dict[str, Any]:
     return {"best": at.best, "calibration": at.calibration.as_json()}
 
 
-def release_config(release: Release) -> dict[str, Any]:
-    """The settings a release was made with. Raises VersionUnreadable when they cannot be read."""
-    try:
-        found = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise VersionUnreadable("a stored file cannot be read", file="config.yaml", cause=str(error)) from None
-    return dict(found)
-
-
 def released_question(release: Release) -> Question:
     """What the models of a release were asked, and how the histories they see are read."""
-    card, config = release.json("card.json"), release_config(release)
+    card, config = release.json("card.json"), release.config()
     known = {field.name for field in fields(OutlierSettings)}
     outliers = {name: value for name, value in config.get("cleaning", {}).items() if name in known}
     spec = ForecastSpec(int(card["horizon"]), tuple(card["levels"]))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import yaml
-
 from demand.errors import VersionUnreadable
 from demand.panel import Panel
 from evaluation.backtest import Question
@@ -127,7 +125,7 @@ def with_carried(
         note = f"nothing is taken over from the champion: {why}"
         return replace(intent, train=chosen_models(settings), idle={}, notes=(*intent.notes, note))
     enabled = replace(settings, only=None)
-    stored = yaml.safe_load(champion.file("config.yaml").read_text(encoding="utf-8"))
+    stored = champion.config()
     same = {kind: stored["models"].get(kind) == as_plain(settings)["models"][kind] for kind in lent}
     same |= dict.fromkeys(lent, False) if stored["features"] != as_plain(settings)["features"] else {}
     moved = panel.end != trained_to(champion, panel)

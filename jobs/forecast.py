@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from demand.errors import SettingsError
 from demand.ingest import ingest
@@ -92,7 +91,7 @@ def _aged(panel: Panel, release: Release) -> list[str]:
 
 def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any]) -> None:
     """Raises SettingsError for each key that was set to another value than the release decides: it could not act."""
-    stored = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
+    stored = release.config()
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),
                **{key: stored.get(key) for key in ("only", "confidence_level", "confidence_intervals")}}  # fmt: skip
     decided["only"] = tuple(decided["only"]) if decided["only"] else None

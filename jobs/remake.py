@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-import yaml
 
-from demand.errors import SettingsError, VersionUnreadable
+from demand.errors import SettingsError
 from demand.panel import Panel
 from demand.store import write_panel
 from jobs.carry import Intent, not_comparable
@@ -104,17 +103,9 @@ def _sealed(place: str, staged: Release) -> set[str]:
     return {"manifest.json"} if Path(place) == staged.path else set()
 
 
-def stored_config(release: Release) -> dict[str, Any]:
-    """The settings a release was trained with, as plain containers. Raises VersionUnreadable where it has none."""
-    values: Any = yaml.safe_load(release.file("config.yaml").read_text(encoding="utf-8"))
-    if not isinstance(values, dict) or not isinstance(values.get("models"), dict):
-        raise VersionUnreadable("the release does not say what it was trained with", release=release.number)
-    return values
-
-
 def settings_of(release: Release, settings: Settings, models: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a release, with today's place and gate; `models` replaces the configuration of some kinds."""
-    values = stored_config(release)
+    values = release.config()
     values["models"] = {**values["models"], **(models or {})}
     stored = Settings.from_mapping(values)
     today = {name: getattr(settings, name) for name in _TODAY}
@@ -122,7 +113,7 @@ def settings_of(release: Release, settings: Settings, models: Mapping[str, Any] 
 
 
 def _told(settings: Settings, champion: Release, others: Mapping[str, Release]) -> Settings:
-    models = {kind: {**stored_config(release)["models"][kind], "enabled": True} for kind, release in others.items()}
+    models = {kind: {**release.config()["models"][kind], "enabled": True} for kind, release in others.items()}
     return settings_of(champion, settings, models)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from demand.errors import VersionUnreadable
 from models.files import read_json, write_json
 
@@ -33,6 +35,22 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> str:
         files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     write_json(folder / MANIFEST, {"format": FORMAT, **facts, "files": files})
     return sha256_of(folder / MANIFEST)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings of the run that made a release, as plain containers; `models` is among them.
+
+    Raises VersionUnreadable when config.yaml cannot be read or holds none.
+    """
+    try:
+        found = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise VersionUnreadable("config.yaml cannot be read", folder=folder.name, cause=str(error)) from None
+    if not isinstance(found, dict) or not isinstance(found.get("models"), dict):
+        raise VersionUnreadable(
+            "config.yaml holds no settings", folder=folder.name, hint="Run python -m jobs.pipeline for another release"
+        )
+    return found
 
 
 def sha256_of(path: Path) -> str:
@@ -67,6 +85,10 @@ class Release:
 
     def json(self, name: str) -> Any:
         return read_json(self.path / name)
+
+    def config(self) -> dict[str, Any]:
+        """The settings of the run that made the release; see `read_config`."""
+        return read_config(self.path)
 
 
 def listed_files(manifest: Any, number: int) -> dict[str, Mapping[str, Any]]:

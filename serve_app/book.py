@@ -21,9 +21,10 @@ from demand.errors import StorageError, VersionUnreadable
 from demand.panel import Floats, Panel
 from evaluation.totals import Ahead, answered_days
 from models.files import read_json
+from models.release import read_config
 from serve_app.forecast_rows import ForecastRows
 from serve_app.history import History
-from serve_app.small_files import importances, run_settings
+from serve_app.small_files import importances
 
 TABLES = ("styles.parquet", "weeks.parquet", "fleet_totals.parquet", "forecasts.parquet", "members.parquet",
           "metrics.parquet", "outcomes.parquet", "accuracy.parquet")  # fmt: skip
@@ -198,7 +199,7 @@ class Book:
     @property
     def config(self) -> Mapping[str, Any]:
         """The settings of the run that made the release. Raises VersionUnreadable: config.yaml holds none."""
-        return self._once("config", lambda: run_settings(self.path))  # type: ignore[no-any-return]
+        return self._once("config", lambda: read_config(self.path))  # type: ignore[no-any-return]
 
     @property
     def board(self) -> pd.DataFrame:

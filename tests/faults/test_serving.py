@@ -12,9 +12,9 @@ import pytest
 
 from serve_app.tokens import TokenFile
 from tests.bench.swaps import swapped
-from tests.faults.processes import own_tree, tree, wait_for
+from tests.faults.processes import free_port, own_tree, tree, wait_for
 from tests.serve_app.made import make_release
-from tests.serve_app.running import DETAILED, RETRAIN, Load, Served, ended, free_port, serving, started, until
+from tests.serve_app.running import DETAILED, RETRAIN, Load, Served, ended, serving, started, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 READERS = 4

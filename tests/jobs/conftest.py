@@ -98,7 +98,7 @@ def made(tmp_path_factory, fleet_panel, smoke):
     (folder / "batches").mkdir(parents=True)
     write_json(folder / "manifest.json", MANIFEST)
     write_json(folder / "cleaning.json", {})
-    (folder / "config.yaml").write_text("seed: 42\n")
+    (folder / "config.yaml").write_text("seed: 42\nmodels: {}\n")
     kinds = ("zero", "mean", "seasonal_naive")
     fleet = race_of(fleet_panel, smoke, Level(raises_on=("S007",)), kinds=kinds).fleet(folder)
     race, verdict = compete(fleet)

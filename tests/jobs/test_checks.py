@@ -14,6 +14,7 @@ from jobs.checks import check, check_inner, check_lengths
 from jobs.entry import OK
 from jobs.forecast import refuse_others
 from jobs.settings import FoldSettings
+from models.release import read_config
 
 
 @pytest.mark.parametrize(
@@ -76,10 +77,12 @@ def test_when_a_forecast_is_asked_for_what_the_release_decides_then_another_valu
     class Stored:
         number = 3
 
-        def file(self, name):
-            return tmp_path / name
+        def config(self):
+            return read_config(tmp_path)
 
-    (tmp_path / "config.yaml").write_text("only: [naive]\nconfidence_level: 0.9\nconfidence_intervals: true\n")
+    (tmp_path / "config.yaml").write_text(
+        "models: {}\nonly: [naive]\nconfidence_level: 0.9\nconfidence_intervals: true\n"
+    )
     card = {"horizon": 7, "season": 7, "levels": [0.1, 0.5, 0.9]}
     for told in ([], ["horizon=7", "only=[naive]", "confidence_level=0.9"]):
         refuse_others(compose.load("forecast", told), Stored(), card)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -18,17 +17,11 @@ from typing import Any
 import httpx
 
 from models.registry import Registry
-from tests.faults.processes import own_tree, start, tree, wait_for
+from tests.faults.processes import free_port, own_tree, start, tree, wait_for
 
 DETAILED, VALIDATION = "/api/ml-forecast-detailed", "/api/ml-validation-summary"
 REPORT, RETRAIN = "/api/ml-forecast-report", "/api/retrain-ml"
 START_S = 180.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
