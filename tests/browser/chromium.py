@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -48,14 +49,30 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
 
     def text(self, css: str) -> str:
-        return str(self.find(css).text)
+        """The text of the first match, waited for."""
+        self.find(css)
+        return self.texts(css)[0]
+
+    def texts(self, css: str) -> list[str]:
+        """The text of every match now, read in one go: a live part of a page may be replaced between two questions."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim())"
+        return list(self.driver.execute_script(script, css))
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Whatever is done inside loads another page: go on when that page is whole, never on the one left."""
+        left = self.find("html")
+        yield
+        wait = WebDriverWait(self.driver, WAIT_S)
+        wait.until(staleness_of(left))
+        wait.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
 
     def until(self, css: str, said: tuple[str, ...], seconds: float = WAIT_S) -> str:
         """The text of an element once it begins with one of these words."""
 
         def ready(_: Chrome) -> str | bool:
-            found = self.all(css)
-            return found[0].text if found and found[0].text.startswith(said) else False
+            found = self.texts(css)
+            return found[0] if found and found[0].startswith(said) else False
 
         return str(WebDriverWait(self.driver, seconds, ignored_exceptions=()).until(ready))
 

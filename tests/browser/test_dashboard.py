@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
@@ -22,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="chromium or its driver is not installed"),
 ]  # fmt: skip
 HOSTILE = "<b>x</b>/1"
+AXIS_TITLES = "return [...document.querySelectorAll('.ytitle')].map((title) => title.textContent)"
 DAYS = 200
 TRAINED_S = 240.0
 
@@ -82,8 +82,7 @@ def test_when_every_page_is_opened_then_it_fits_and_its_charts_are_drawn(window,
         assert window.width() <= width, page.path
         for chart in window.all(".chart"):
             window.find(f"#{chart.get_attribute('id')} .main-svg")
-        for axis in window.all(".ytitle"):
-            assert axis.text, page.path
+        assert all(window.driver.execute_script(AXIS_TITLES)), page.path
     window.resize(1280, 900)
     window.scheme("light")
 
@@ -101,10 +100,11 @@ def test_when_the_keyboard_alone_is_used_then_the_content_and_every_page_are_rea
 
 def test_when_a_style_is_searched_and_opened_then_its_name_stays_a_name(window):
     window.open("/styles")
-    window.find("input[name=search]").send_keys("<B>", Keys.ENTER)
-    link = window.find("#t-styles tbody a")
-    assert link.text == HOSTILE
-    link.click()
+    with window.leaving():
+        window.find("input[name=search]").send_keys("<B>", Keys.ENTER)
+    assert window.texts("#t-styles tbody a") == [HOSTILE]
+    with window.leaving():
+        window.find("#t-styles tbody a").click()
     assert window.text("h1") == HOSTILE
     assert not window.all("h1 b")
 
@@ -113,10 +113,11 @@ def test_when_models_and_horizons_are_chosen_then_the_api_is_asked_for_them(wind
     window.open("/styles")
     Select(window.find("select[name=horizon]")).select_by_value("30")
     Select(window.find("select[name=model]")).select_by_value("arima")
-    window.find("#form-styles button").click()
+    with window.leaving():
+        window.find("#form-styles button").click()
     assert "30 days" in window.text("#t-styles thead")
     asked = served.get("/api/styles?horizon=30&model=arima&limit=1").json()["styles"][0]
-    cells = [cell.text for cell in window.all("#t-styles tbody tr:first-child > *")]
+    cells = window.texts("#t-styles tbody tr:first-child > *")
     assert cells[0] == asked["style"]
     assert float(cells[3].replace(",", "")) == pytest.approx(asked["forecast_30_days"], abs=0.51)
 
@@ -155,7 +156,7 @@ def test_when_training_is_started_then_it_is_followed_to_its_end_and_the_pages_c
 
 def test_when_releases_are_compared_and_rolled_back_and_promoted_then_the_desk_does_it(window, served):
     window.open("/releases")
-    assert [row.text for row in window.all("#t-releases tbody th")] == ["2", "1"]
+    assert window.texts("#t-releases tbody th") == ["2", "1"]
     reason = window.find("#form-rollback input[name=reason]")
     reason.send_keys("too high")
     window.find("#form-rollback button").click()
@@ -175,6 +176,5 @@ def test_when_a_table_is_sorted_then_its_rows_follow(window):
     window.open("/styles")
     window.find("#t-styles thead button")
     window.all("#t-styles thead button")[3].click()
-    cells = [row.find_elements(By.TAG_NAME, "td")[2] for row in window.all("#t-styles tbody tr")]
-    values = [float(cell.text.replace(",", "")) for cell in cells]
+    values = [float(cell.replace(",", "")) for cell in window.texts("#t-styles tbody tr td:nth-of-type(3)")]
     assert values == sorted(values)

@@ -237,10 +237,16 @@
     forms(root);
   }
 
+  function centred(link, strip) {
+    const [one, all] = [link.getBoundingClientRect(), strip.getBoundingClientRect()];
+    strip.scrollLeft += one.left + one.width / 2 - (all.left + all.width / 2);
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     prepare(document);
     const here = document.querySelector("nav a[aria-current]");
-    if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+    // Not scrollIntoView: browsers then begin the Tab order at this link, past the link that skips to the content.
+    if (here) centred(here, here.closest("ul"));
     for (const section of document.querySelectorAll("section[data-live]")) {
       setInterval(() => { if (!document.hidden) renew(section); }, 1000 * Number(section.dataset.live));
     }
