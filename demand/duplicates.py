@@ -13,7 +13,7 @@ from demand.errors import SHOWN, DataError
 from demand.layouts import Table
 from demand.ledger import Ledger
 from demand.panel import Ints
-from demand.parsing import codes_of, distinct
+from demand.parsing import Bools, codes_of, distinct
 
 Duplicates = Literal["remove", "keep", "raise"]
 
@@ -50,6 +50,17 @@ def find_duplicates(
         facts["documents"] = int((filled & (counts > 0)).sum())
         facts["documents_with_several_rows"] = int((filled & (counts > 1)).sum())
     return facts
+
+
+def repeated_rows(table: pa.Table) -> Bools:
+    """The rows [n] that equal an earlier one in every column."""
+    key = np.zeros(table.num_rows, dtype=np.int64)
+    for column in table.columns:
+        codes = codes_of(column)
+        key = np.unique(key * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1].astype(np.int64)
+    later = np.ones(table.num_rows, dtype=bool)
+    later[np.unique(key, return_index=True)[1]] = False
+    return later
 
 
 def _repeated(table: Table, mapped: Mapped, rows: Ints, key: Ints) -> Ints:

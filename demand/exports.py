@@ -59,9 +59,14 @@ EXPORTS = (
     _export("yarn purchase orders", "orders", "po", "desc", "quoted"),
     _export("expected yarn receipts", "orders", "po", "desc"),
     _export("knit orders", "orders", "style", "order", "quoteddate"),
+    _export("knit orders", "orders", "style", "order", "machine"),
     _export("open sales orders", "orders", "so", "ordered", "balance"),
+    _export("open sales orders", "orders", "so", "style", "balance"),
     _export("suppliers", "other", "supplierid", "leadtime"),
     _export("style cross-reference", "other", "fstyle", "gbase"),
+    _export("style master", "other", "style", "ydslbs"),
+    _export("finished stock by style", "other", "style", "finishedstock"),
+    _export("substitution labels", "other", "yarna", "yarnb", "issubstitutable"),
 )
 
 

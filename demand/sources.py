@@ -98,7 +98,20 @@ def read_source(settings: SourceSettings, taken: Mapping[str, str] = NONE_TAKEN,
             expected=", ".join((*STORAGE_SCHEMES, *DATABASE_SCHEMES)),
             hint="Copy the file to a folder or an object store and name that as source.path",
         )
-    return _read_files(settings, scheme, taken, named)
+    used, unused, stamps = _read_files(settings, scheme, taken)
+    return chosen(settings.kind, settings.max_rows, used, unused, taken, stamps, named)
+
+
+def read_tables(settings: SourceSettings) -> tuple[list[tuple[Table, SourceFile]], list[SourceFile]]:
+    """Every table of a file, a folder or an object-store prefix, whatever it is of, and the files that are no table.
+
+    Raises as `read_source`; a single file that is no table raises, in a folder its cause is told.
+    """
+    scheme = address_scheme(settings)
+    if scheme not in STORAGE_SCHEMES:
+        raise StorageError("this kind of address is not storage", found=scheme, expected=", ".join(STORAGE_SCHEMES))
+    used, unused, _ = _read_files(settings, scheme, NONE_TAKEN)
+    return used, unused
 
 
 def _limits(settings: SourceSettings) -> Limits:
@@ -135,7 +148,10 @@ def _refuse_outside(path: str, root: str, scheme: str) -> None:
 # ---- files --------------------------------------------------------------------------------------------------------
 
 
-def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str], named: Collection[str]) -> Raw:
+def _read_files(
+    settings: SourceSettings, scheme: str, taken: Mapping[str, str]
+) -> tuple[list[tuple[Table, SourceFile]], list[SourceFile], dict[str, str]]:
+    """The tables and their files, the files that are no table or taken before, and sha256 -> stamp of those read."""
     from fsspec.core import url_to_fs
 
     shown = masked(settings.path)
@@ -185,7 +201,7 @@ def _read_files(settings: SourceSettings, scheme: str, taken: Mapping[str, str],
             "only a workbook has sheets", key="source.sheet", found=settings.sheet,
             formats=sorted({file.format for _, file in used}), hint="Leave it out",
         )  # fmt: skip
-    return chosen(settings.kind, settings.max_rows, used, unused, taken, stamps, named)
+    return used, unused, stamps
 
 
 def _storage_errors(scheme: str) -> tuple[type[Exception], ...]:

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from demand.calendar import Calendar
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
+from demand.company.settings import CompanySettings
 from demand.errors import SettingsError
 from demand.masking import masked
 from demand.settings import STRICT, build, refuse_unknown
@@ -76,6 +77,7 @@ class Settings:
     cleaning: CleaningSettings
     features: FeatureSettings
     models: dict[str, ModelConfig]
+    company: CompanySettings = field(default_factory=CompanySettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
