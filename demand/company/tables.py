@@ -49,7 +49,8 @@ class TableReport:
 
     rows_in = used + merged + sum(left_out): used rows each gave a row of the frame, merged ones were added to one of
     them, left_out names why the others were not used. A table with a column per week counts one row per cell. facts:
-    what was found in the used rows, counted, with the first few offenders; no value of a column that names people.
+    what was found, counted (odd cells over all rows of the file, odd rows over the used ones), with the first few; no
+    value of a column that names people.
     """
 
     table: str
