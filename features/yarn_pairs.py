@@ -17,7 +17,7 @@ FEATURES = ("color_similarity", "weight_similarity", "material_match", "price_ra
 COLOR, WEIGHT, MATERIAL, PRICE, AVAILABLE, QUALITY, RELIABLE = range(len(FEATURES))
 MISMATCH = 0.7  # of quality, for each process that one yarn has and the other has not
 PAIRS_AT_ONCE = 2_000_000  # 150 MB of features and the arrays they are made from
-_BITS = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.int64)
+_QUALITY = MISMATCH ** np.array([bin(byte).count("1") for byte in range(256)])  # by the bits that differ
 
 
 class Pairs(NamedTuple):
@@ -46,7 +46,7 @@ def pair_features(yarns: YarnCatalogue, pairs: Pairs, settings: SubstitutionSett
     out[:, MATERIAL] = _material(yarns, pairs, settings.material_points)
     out[:, PRICE] = yarns.cost[b] / yarns.cost[a]
     out[:, AVAILABLE] = _availability(yarns.theoretical[b], yarns.shortage[a])
-    out[:, QUALITY] = MISMATCH ** _BITS[yarns.processes[a] ^ yarns.processes[b]]
+    out[:, QUALITY] = _quality(yarns, pairs)
     out[:, RELIABLE] = yarns.reliability[b]
     return out
 
@@ -64,8 +64,17 @@ def rule_score(features: Floats, settings: SubstitutionSettings) -> Floats:
     """[P] what answers without labels: material_match x weight_similarity x quality_score, and x rule_color where the
     colours are not known to be the same. Yes from `rule_threshold` on. What is not known counts as 0: nothing is
     recommended on a guess."""
-    color = np.where(features[:, COLOR] == 1.0, 1.0, settings.rule_color)
-    score: Floats = np.nan_to_num(features[:, MATERIAL] * features[:, WEIGHT] * features[:, QUALITY]) * color
+    return _rule(features[:, COLOR], features[:, WEIGHT], features[:, MATERIAL], features[:, QUALITY], settings)
+
+
+def _score(yarns: YarnCatalogue, pairs: Pairs, weight: Floats, settings: SubstitutionSettings) -> Floats:
+    """The same from the yarns, without the features that it does not need."""
+    color, material = _same(yarns.color_code, *pairs), _material(yarns, pairs, settings.material_points)
+    return _rule(color, weight, material, _quality(yarns, pairs), settings)
+
+
+def _rule(color: Floats, weight: Floats, material: Floats, quality: Floats, settings: SubstitutionSettings) -> Floats:
+    score: Floats = np.nan_to_num(material * weight * quality) * np.where(color == 1.0, 1.0, settings.rule_color)
     return score
 
 
@@ -103,38 +112,62 @@ class Candidates:
         return np.asarray(group * (len(self._weights) + 1) + weight, dtype=np.int64)
 
     def pairs(self, a: Ints) -> Iterator[Pairs]:
-        """All pairs of these yarns with their candidates, in parts of about PAIRS_AT_ONCE; no yarn with itself."""
+        """All pairs of these yarns with their candidates, in parts of about PAIRS_AT_ONCE, a yarn with itself too."""
         first, end = self.runs(a)
         counts = end - first
         # Whole yarns in each part: a part ends where the running total passes the next multiple.
-        part = np.concatenate([[0], np.cumsum(counts)[:-1]]) // PAIRS_AT_ONCE if len(a) else np.array([], dtype=int)
+        part = (np.cumsum(counts) - counts) // PAIRS_AT_ONCE
         for which in np.split(np.arange(len(a)), np.flatnonzero(np.diff(part)) + 1):
             n = counts[which]
-            start = np.repeat(first[which] - np.concatenate([[0], np.cumsum(n)[:-1]]), n) if len(which) else n
-            b = self._members[start + np.arange(int(n.sum()))]
-            left = np.repeat(a[which], n)
-            other = left != b
-            yield Pairs(left[other], b[other])
+            place = np.repeat(first[which] - (np.cumsum(n) - n), n) + np.arange(int(n.sum()))
+            yield Pairs(np.repeat(a[which], n), self._members[place])
 
     def best(self, a: Ints) -> tuple[Pairs, Floats]:
-        """Of each yarn its `max_candidates` best pairs by the rule, and their features [P, 7].
+        """Of each yarn its `max_candidates` best pairs by the rule, and their features [P, 7]; no yarn with itself.
 
         Equal scores are ordered by weight similarity, then by the place in the catalogue: the same yarns give the same
         candidates, however they are asked for.
         """
-        kept, rows = [], []
+        # Yarns whose texts say the same have the same candidates in the same order: these are looked for once.
+        leads, same = self._alike(a)
+        found, most = self._ranked(leads), self._settings.max_candidates
+        n = (
+            np.bincount(np.searchsorted(leads, found.a), minlength=len(leads))
+            if len(leads)
+            else np.array([], dtype=int)
+        )
+        starts, counts = np.cumsum(n) - n, n[same]
+        place = np.repeat(starts[same] - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+        left, right = np.repeat(a, counts), found.b[place]
+        other = left != right
+        left, right = left[other], right[other]
+        kept = rank_within(np.repeat(np.arange(len(a)), counts)[other]) < most
+        pairs = Pairs(left[kept], right[kept])
+        return pairs, pair_features(self._yarns, pairs, self._settings)
+
+    def _alike(self, a: Ints) -> tuple[Ints, Ints]:
+        """One yarn, ascending, for each set of texts that read the same; and for each of `a` the place of its own."""
+        y = self._yarns
+        said = np.column_stack([
+            self._group[a], y.total[a], y.share[a], y.color_code[a], y.processes[a],
+        ])  # fmt: skip
+        _, first, same = np.unique(np.nan_to_num(said, nan=-1.0), axis=0, return_index=True, return_inverse=True)
+        leads = a[first]
+        order = np.argsort(leads, kind="stable")
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        return leads[order], place[same.ravel()]
+
+    def _ranked(self, a: Ints) -> Pairs:
+        """The best pairs of each of these yarns, one more than is kept (it may be the yarn itself); a ascending."""
+        kept = [Pairs(a[:0], a[:0])]
         for part in self.pairs(a):
-            features = pair_features(self._yarns, part, self._settings)
-            score = rule_score(features, self._settings)
-            order = np.lexsort((part.b, -np.nan_to_num(features[:, WEIGHT]), -score, part.a))
-            place = rank_within(part.a[order])
-            chosen = order[place < self._settings.max_candidates]
+            weight = weight_similarity(self._yarns, part)
+            score = _score(self._yarns, part, weight, self._settings)
+            order = np.lexsort((part.b, -np.nan_to_num(weight), -score, part.a))
+            chosen = order[rank_within(part.a[order]) <= self._settings.max_candidates]
             kept.append(Pairs(part.a[chosen], part.b[chosen]))
-            rows.append(features[chosen])
-        if not kept:
-            nothing = np.array([], dtype=np.int64)
-            return Pairs(nothing, nothing), np.empty((0, len(FEATURES)))
-        return Pairs(np.concatenate([p.a for p in kept]), np.concatenate([p.b for p in kept])), np.concatenate(rows)
+        return Pairs(np.concatenate([p.a for p in kept]), np.concatenate([p.b for p in kept]))
 
 
 def rank_within(groups: NDArray[np.int64]) -> Ints:
@@ -144,6 +177,11 @@ def rank_within(groups: NDArray[np.int64]) -> Ints:
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
     lengths = np.diff(np.append(starts, len(groups)))
     return np.arange(len(groups)) - np.repeat(starts, lengths)
+
+
+def _quality(yarns: YarnCatalogue, pairs: Pairs) -> Floats:
+    found: Floats = _QUALITY[yarns.processes[pairs.a] ^ yarns.processes[pairs.b]]
+    return found
 
 
 def _same(codes: Ints, a: Ints, b: Ints) -> Floats:
