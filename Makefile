@@ -25,7 +25,7 @@ help: ## this list
 	@touch $@
 
 run: .venv/.run ## the demo: 150 styles, raw export -> released forecast and report
-	$(BIN)/python -m jobs.demo demo/raw
+	$(BIN)/python -m jobs.demo demo/raw --company demo/company
 	$(BIN)/python -m jobs.pipeline experiment=demo
 
 serve: .venv/.run ## what was released, over HTTP: pages and API at http://localhost:8000

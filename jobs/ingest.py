@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from demand.append import append
+from demand.company.read import read_company
+from demand.company.report import as_json, summary_lines
 from demand.durable import write_whole
 from demand.errors import SettingsError, StorageError
 from demand.ingest import Ingested, judged, kept_folder, read
@@ -24,13 +26,17 @@ def body(settings: Settings) -> int:
     """Writes the cleaned rows, their panel and `<storage>/quality/<time>.json`.
 
     With `source.append` the rows of files not taken before are added to those kept in `<storage>/rows`, and a rule at
-    level error that fails keeps them out. Exit code 1 when such a rule fails.
+    level error that fails keeps them out. The company's tables, where the settings name any, are read and reported as
+    well; they stay where they are. Exit code 1 when a rule at level error fails.
     """
     root = Path(settings.storage.root)
     seal = seal_of(root / "rows")
     ingested, kept = _appended(settings, root / "rows") if settings.source.append else _anew(settings)
+    company = read_company(settings.company) if settings.company.any else None
     moment = datetime.now(UTC)
     report = {"at": moment.isoformat(timespec="seconds").replace("+00:00", "Z"), **ingested.report.as_json()}
+    if company is not None:
+        report["company"] = as_json(company)
     path = root / "quality" / f"{moment:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}.json"
     refused = settings.source.append and bool(ingested.report.failed)
     if not refused:
@@ -38,7 +44,12 @@ def body(settings: Settings) -> int:
             write_kept(kept, root / "rows")
             write_if_changed(ingested.panel, root / "panel")
     write_whole(path, lambda temporary: write_json(temporary, report))
-    show(*ingested.report.summary_lines(), f"Report    {path}", *_scores(path.parent))
+    show(
+        *ingested.report.summary_lines(),
+        *(summary_lines(company) if company else ()),
+        f"Report    {path}",
+        *_scores(path.parent),
+    )
     if refused:
         show("Refused   nothing was added: a rule at level error does not hold")
     return FAILED if ingested.report.failed else OK

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,3 +168,26 @@ def test_when_the_list_of_the_kept_rows_is_lost_then_nothing_is_added_until_all_
     assert ingest(tmp_path) == OK
     assert ingest(tmp_path, "source.append=true") == OK
     assert len(list(rows.glob("*.parquet"))) == 1
+
+
+def test_when_the_companys_tables_are_named_then_each_is_reported(tmp_path: Path, source: Path, capsys) -> None:
+    company = tmp_path / "company"
+    company.mkdir()
+    (company / "a.csv").write_text("Style#,Desc#,BOM_Percent\nA/1,,\nA/1,18884,0.6\nA/1,18884,0.4\n", encoding="utf-8")
+    (company / "b.csv").write_text("Supplier_ID,Supplier,Lead_time\n1,Acme,4\n2,Best,Remove\n", encoding="utf-8")
+    assert ingest(tmp_path, f"company.folder={company}") == OK
+    told = capsys.readouterr().out
+    assert "bill of materials        3 in = 1 used + 1 merged + 1 left out" in told
+    assert "company.lead_time_unit says it" in told
+    assert max(map(len, told.splitlines())) <= 80 or str(tmp_path) in told
+    report: Any = newest_report(tmp_path)["company"]
+    assert report["tables"]["bom"]["left_out"] == {"header row without yarn": 1}
+    assert report["files"] == {"a.csv": "bill of materials", "b.csv": "suppliers"}
+    assert "yarn stock" in report["missing"]
+
+
+def test_when_a_table_cannot_be_used_then_nothing_is_written(tmp_path: Path, source: Path, capsys) -> None:
+    (tmp_path / "b.csv").write_text("Style#,Desc#,BOM_Percent\nA/1,1,1.5\nA/1,2,0.5\n", encoding="utf-8")
+    assert ingest(tmp_path, f"company.bom={tmp_path / 'b.csv'}") == REFUSED
+    assert "company.shares=fraction" in capsys.readouterr().err
+    assert not (tmp_path / "storage").exists()
