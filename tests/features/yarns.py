@@ -8,6 +8,7 @@ import yaml
 
 from demand.settings import build
 from features.yarn_catalogue import YarnCatalogue, yarn_catalogue
+from features.yarn_pairs import Candidates, Pairs
 from features.yarn_settings import SubstitutionSettings
 from jobs.own_folder import CONF
 
@@ -66,3 +67,19 @@ def generated(n: int, seed: int = 0, short: float = 0.3) -> YarnCatalogue:
     stock = shelf(*zip(ids, theoretical, planning, strict=True))
     catalogue, _ = yarn_catalogue(yarns, stock, None, SETTINGS)
     return catalogue
+
+
+def judged(yarns: YarnCatalogue, n: int, seed: int = 1, noise: float = 0.0) -> tuple[Pairs, np.ndarray]:
+    """n pairs and whether b may replace a: by hidden properties that the texts only partly show, some labels wrong."""
+    rng = np.random.default_rng(seed)
+    a, b = Candidates(yarns, changed(weight_band=0.6, max_candidates=12)).best(np.arange(len(yarns)))[0]
+    chosen = rng.permutation(len(a))[:n]
+    a, b = a[chosen], b[chosen]
+    # Hidden: the true fineness differs from its label by a few percent, and each lot takes dye a little differently.
+    fineness = yarns.total * np.exp(rng.normal(0, 0.02, len(yarns)))
+    dye = rng.normal(0, 0.12, len(yarns))
+    apart = np.abs(np.log(fineness[a] / fineness[b])) / 0.2 + np.abs(dye[a] - dye[b])
+    hand = np.array([bin(x ^ y).count("1") for x, y in zip(yarns.processes[a], yarns.processes[b], strict=True)])
+    shade = np.where(yarns.color[a] == yarns.color[b], 0.0, 0.9)
+    yes = apart + 0.5 * hand + shade < 0.85
+    return Pairs(a, b), np.where(rng.random(len(a)) < noise, ~yes, yes).astype(np.int64)
