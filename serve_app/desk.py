@@ -6,12 +6,13 @@ import asyncio
 import sys
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.responses import Response
 
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
+from serve_app.schemas.parameters import takes_none
 from serve_app.state import State
 
 LONGEST_S = 300.0  # the golden prediction loads every model once
@@ -53,7 +54,7 @@ class ChampionMoved(BaseModel):
 
 def desk_router(state: State) -> APIRouter:
     """POST /api/releases/promote and /api/releases/rollback; each answers when the champion has moved, or why not."""
-    router = APIRouter(tags=["releases"], dependencies=[role("operate")])
+    router = APIRouter(tags=["releases"], dependencies=[role("operate"), Depends(takes_none)])
 
     @router.post(
         "/api/releases/promote", response_model=ChampionMoved,

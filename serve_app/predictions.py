@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_app.auth import role
 from serve_app.limits import strict_body
 from serve_app.problems import JSON, Refused
+from serve_app.schemas.parameters import takes_none
 from serve_app.schemas.predictions import PredictionAnswer, read_request, request_schema
 
 # {"body": bytes} or {"refused": {..}}, see `serve_app.computing.plainly`
@@ -24,8 +25,9 @@ def predictions_router(compute_call: ComputeCall) -> APIRouter:
     extra = {"requestBody": {"required": True, "content": content}}
 
     @router.post(
-        "/api/predictions", dependencies=[role("read")], summary="A forecast made now, from a history or a what-if",
-        response_model=PredictionAnswer, openapi_extra=extra,
+        "/api/predictions", dependencies=[role("read"), Depends(takes_none)],
+        summary="A forecast made now, from a history or a what-if", response_model=PredictionAnswer,
+        openapi_extra=extra,
     )  # fmt: skip
     async def predict(request: Request) -> Response:
         asked = read_request(strict_body(await request.body()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -29,12 +28,11 @@ from models.registry import Registry
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
-from serve_app.schemas.parameters import JobsParameters, openapi_parameters, read
+from serve_app.schemas.parameters import JobsParameters, RetrainParameters, openapi_parameters, read, takes_none
 from serve_app.schemas.shared import NoData
 from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
-MAX_WAIT_S = 100.0  # less than a request may take in the view of the ingress
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ROOT = Path(__file__).resolve().parents[1]  # where the jobs are that the command names
@@ -98,24 +96,25 @@ def retrain_router(
     )  # fmt: skip
     async def retrain(
         request: Request,
-        wait: float | None = Query(None, ge=0, le=MAX_WAIT_S, description="Seconds the answer may wait for the end"),
         idempotency_key: str | None = Header(
             None, description="The same key and body are the same job", json_schema_extra={"pattern": _KEY.pattern}
         ),
     ) -> Response:
+        wait = read(RetrainParameters, request.query_params.multi_items()).wait
         if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
             raise Refused(400, "bad_header", "A key is 1 to 200 visible ASCII characters", "Idempotency-Key")
         ask = asked(await _body(request), desk, principal_of(request).name)
         job, new = await asyncio.to_thread(_request, desk, ask, idempotency_key, begin)
-        if wait is not None and math.isfinite(wait):
+        if wait is not None:
             job = await _waited(desk, job, wait)
             if job.finished:
                 return _json(state_of_job(job, desk))
         return _json(_accepted(job, new), 202, {"Location": _url(job)})
 
     @router.get(
-        "/api/retrain-ml/{job_id}", dependencies=[role("read")], response_model=JobState, summary="One training job"
-    )
+        "/api/retrain-ml/{job_id}", dependencies=[role("read"), Depends(takes_none)], response_model=JobState,
+        summary="One training job",
+    )  # fmt: skip
     async def training_job(job_id: str) -> Response:
         try:
             job = await asyncio.to_thread(desk.ledger.job, job_id)
@@ -132,8 +131,9 @@ def retrain_router(
         return _json(await asyncio.to_thread(listed, desk, part.limit, part.offset))
 
     @router.get(
-        "/api/schedule", dependencies=[role("read")], response_model=Schedule | NoData, summary="What trains when"
-    )
+        "/api/schedule", dependencies=[role("read"), Depends(takes_none)], response_model=Schedule | NoData,
+        summary="What trains when",
+    )  # fmt: skip
     async def schedule() -> Response:
         return _json(await asyncio.to_thread(scheduled, desk.ledger.root / SCHEDULE))
 
@@ -270,11 +270,12 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def _body_told(desk: Retraining) -> dict[str, Any]:
-    """The body as OpenAPI describes it, with the names of models that are known here."""
+    """Parameters and body as OpenAPI describes them, with the names of models that are known here."""
     schema = RetrainBody.model_json_schema()
     schema["properties"]["model"]["enum"] = ["all", *dict.fromkeys((*desk.models, *desk.refused))]
     examples = {"all": {"value": {"model": "all"}}, "one": {"value": {"model": "xgboost", "force": True}}}
-    return {"requestBody": {"required": False, "content": {JSON: {"schema": schema, "examples": examples}}}}
+    content = {JSON: {"schema": schema, "examples": examples}}
+    return {"requestBody": {"required": False, "content": content}, "parameters": openapi_parameters(RetrainParameters)}
 
 
 _KNOWN = tuple(RetrainBody.model_fields)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from serve_app.auth import check_csrf, role
 from serve_app.problems import JSON, Refused, strict_json
-from serve_app.schemas.parameters import openapi_parameters
+from serve_app.schemas.parameters import openapi_parameters, takes_none
 from serve_app.schemas.uploads import UploadAnswer, UploadDeleted, UploadParameters, read_parameters
 from serve_app.uploads import Uploads
 
@@ -46,13 +46,14 @@ def uploads_router(uploads: Uploads) -> APIRouter:
                 raise Refused(400, "bad_body", "the form must hold one file", "file")
             return _json(await uploads.add(_pieces(files[0]), asked))
 
-    @router.get("/api/uploads/{data_id}", dependencies=[role("read")], response_model=UploadAnswer,
-                summary="The quality report of an upload again")  # fmt: skip
+    @router.get("/api/uploads/{data_id}", dependencies=[role("read"), Depends(takes_none)],
+                response_model=UploadAnswer, summary="The quality report of an upload again")  # fmt: skip
     def report(data_id: str) -> Response:
         return _json(uploads.report(data_id))
 
-    @router.delete("/api/uploads/{data_id}", dependencies=[role("operate"), Depends(check_csrf)],
-                   response_model=UploadDeleted, summary="Removes an upload before it expires")  # fmt: skip
+    @router.delete("/api/uploads/{data_id}", response_model=UploadDeleted,
+                   dependencies=[role("operate"), Depends(check_csrf), Depends(takes_none)],
+                   summary="Removes an upload before it expires")  # fmt: skip
     def delete(data_id: str) -> Response:
         uploads.delete(data_id)
         return _json({"status": "success", "data_id": data_id, "deleted": True})

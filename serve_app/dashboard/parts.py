@@ -58,13 +58,16 @@ def _style_row(row: Mapping[str, Any], days: int) -> list[Cell]:
     ]
 
 
-def pager(path: str, page: Mapping[str, Any], **query: str | int | None) -> Block:
-    """Where in a long list one is, with links to the parts before and after."""
+def pager(path: str, page: Mapping[str, Any], **query: str | int | None) -> list[Block]:
+    """Where in a long list one is, with links to the parts before and after; nothing where all of it is empty."""
+    if not page["total"]:
+        return []
     offset, limit = int(page["offset"]), int(page["limit"] or page["total"] or 1)
-    first, last = (offset + 1 if page["returned"] else 0), offset + page["returned"]
+    first, last = offset + 1, offset + page["returned"]
     before = link(path, **query, offset=max(0, offset - limit)) if offset else ""
     after = link(path, **query, offset=page["next_offset"]) if page["next_offset"] is not None else ""
-    return Pager(f"{first:,} to {last:,} of {page['total']:,}", before, after)
+    where = f"{first:,} to {last:,}" if page["returned"] else "none"
+    return [Pager(f"{where} of {page['total']:,}", before, after)]
 
 
 def choice(name: str, label: str, options: Sequence[tuple[str, str]], value: str) -> Field:

@@ -12,24 +12,24 @@ def quantity(value: float | None, unit: str = "") -> str:
     if value is None:
         return NOTHING
     size = abs(value)
-    text = f"{value:,.0f}" if size >= 100 or value == 0 else f"{value:,.1f}" if size >= 10 else f"{value:,.2f}"
+    text = _written(value, 0 if size >= 100 or value == 0 else 1 if size >= 10 else 2)
     return f"{text} {unit}" if unit else text
 
 
 def percent(value: float | None, signed: bool = False, digits: int = 1) -> str:
-    """A value that is in percent already (0-100)."""
+    """A value that is in percent already (0-100); signed: +4 %, -4 %, and 0 % for what rounds to it."""
     if value is None:
         return NOTHING
-    return f"{value:+.{digits}f} %" if signed else f"{value:.{digits}f} %"
+    return f"{_written(value, digits, signed)} %"
 
 
 def share(value: float | None, digits: int = 0) -> str:
     """A fraction (0-1) as percent."""
-    return NOTHING if value is None else f"{100 * value:.{digits}f} %"
+    return NOTHING if value is None else f"{_written(100 * value, digits)} %"
 
 
 def ratio(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
+    return NOTHING if value is None else _written(value, 3)
 
 
 def moment(iso: str | None) -> str:
@@ -40,3 +40,9 @@ def moment(iso: str | None) -> str:
 def number(value: float | None, text: str) -> Cell:
     """A right-aligned cell that sorts by its value."""
     return Cell(text, number=True, sort=value)
+
+
+def _written(value: float, digits: int, signed: bool = False) -> str:
+    """A number with thousands separated; what rounds to nothing has neither sign nor decimals."""
+    text = f"{value:{'+' if signed else ''}z,.{digits}f}"
+    return text if text.strip("+0.") else "0"

@@ -111,7 +111,12 @@ class ModelRow(Body):
     training_samples: Annotated[int | None, Field(description="Cells of history it was fitted on; null: not kept")]
     confidence: Annotated[float | None, Field(description="Mean confidence of its styles, percent")]
     trend: GrowthTrend
-    training_status: Literal["ready", "training", "stale", "failed", "insufficient_data"]
+    training_status: Annotated[
+        Literal["ready", "stale", "failed", "insufficient_data"],
+        Field(description="stale: older than it should be today; failed, insufficient_data: another made its rows. "
+                          "That it is being trained at this moment is no property of the release, whose answers are "
+                          "the same bytes at every time: GET /api/jobs says it"),
+    ]  # fmt: skip
     forecast_30_days: Annotated[float | None, Field(description="All styles; null: no stored forecast of this model")]
     growth_rate: Growth
     insights: Annotated[list[str], Field(description="What the figures say, in words")]

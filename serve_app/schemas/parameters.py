@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.requests import Request
 
 from demand.settings import nearest_name
 from serve_app.problems import Refused
@@ -14,8 +15,10 @@ from serve_app.problems import Refused
 HORIZONS = (90, 30, 60, 180, 7)  # days, the default first
 DEFAULT_HORIZON = HORIZONS[0]
 MOST = 1_000_000  # rows, periods, releases
+MAX_WAIT_S = 100  # less than a request may take in the view of the ingress
 _LONGEST_NAME = 500
 _WHOLE = re.compile(r"[0-9]{1,9}")
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 
 
 def _whole(value: object) -> object:
@@ -24,6 +27,15 @@ def _whole(value: object) -> object:
         if not _WHOLE.fullmatch(value):
             raise ValueError("must be a whole number")
         return int(value)
+    return value
+
+
+def _decimal(value: object) -> object:
+    """The same for a number with decimals: no sign, no nan."""
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError("must be a number")
+        return float(value)
     return value
 
 
@@ -142,6 +154,16 @@ class ChangesParameters(_Paged):
     against: Annotated[Count, Field(description="The release it is compared with")]
 
 
+class RetrainParameters(Parameters):
+    """`POST /api/retrain-ml`; what is to be trained is in the body."""
+
+    wait: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_WAIT_S, description="Seconds the answer may wait for the end"),
+        BeforeValidator(_decimal),
+    ] = None
+
+
 class JobsParameters(Parameters):
     """`GET /api/jobs`."""
 
@@ -190,6 +212,11 @@ def read(kind: type[P], pairs: Iterable[tuple[str, str]]) -> P:
         raise bad(name, f"{name} cannot be {_cut(values.get(name, ''))!r}. Allowed: {told}.", allowed) from None
 
 
+async def takes_none(request: Request) -> None:
+    """A dependency of a route without query parameters. Raises Refused (400) when there is one."""
+    read(NoParameters, request.query_params.multi_items())
+
+
 def bad(parameter: str, detail: str, allowed: tuple[str | int, ...] | None = None) -> Refused:
     """The 400 of a parameter."""
     return Refused(400, "bad_parameter", detail, parameter, allowed)
@@ -200,7 +227,7 @@ def allowed_values(kind: type[Parameters], name: str) -> tuple[str | int, ...]:
     shown = _schema(kind, name)
     if "enum" in shown:
         return tuple(shown["enum"])
-    if shown.get("type") == "integer":
+    if shown.get("type") in ("integer", "number"):
         return (f"{shown['minimum']} to {shown['maximum']}",)
     return (f"a text of {shown['minLength']} to {shown['maxLength']} characters",)
 

@@ -60,6 +60,15 @@ def every_route(app):
             yield method, path
 
 
+def test_when_a_query_name_is_unknown_then_every_route_of_the_api_refuses_it(service):
+    jobs = list(service.jobs)
+    for method, path in every_route(service.app):
+        if path.startswith("/api/") and "openapi" not in path:
+            said = refused(service.client.request(method, f"{path}?surprise=1", content=b"{}", headers=JSON), 400)
+            assert (said["error"], said["parameter"]) == ("bad_parameter", "surprise"), (method, path)
+    assert service.jobs == jobs
+
+
 # ---- bodies ---------------------------------------------------------------------------------------------------------
 
 FIELDS = {PREDICT: "horizon", PROMOTE: "release", ROLLBACK: "release", RETRAIN: "model"}

@@ -185,10 +185,18 @@ def test_when_the_caller_waits_then_the_end_is_the_answer_and_other_requests_are
 
 
 @pytest.mark.parametrize(
-    ("wait", "status"), [("0", 202), ("0.3", 202), ("-1", 400), ("1e9", 400), ("nan", 400), ("x", 400)]
+    ("wait", "status"), [("0", 202), ("0.3", 202), ("-1", 400), ("101", 400), ("1e9", 400), ("nan", 400), ("x", 400)]
 )
 def test_when_the_time_to_wait_is_up_or_impossible_then_it_is_said(desk, wait, status):
     assert ask(desk, None, f"?wait={wait}").status_code == status
+
+
+@pytest.mark.parametrize("query", ["modle=arima", "model=arima", "wait=0&wait=0", "Wait=0"])
+def test_when_a_query_says_what_is_not_known_then_400_names_what_is_and_nothing_starts(desk, query):
+    answer = ask(desk, None, f"?{query}")
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_parameter")
+    assert answer.json()["parameter"] == query.partition("=")[0]
+    assert desk.client.get("/api/jobs").json()["total"] == 0
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
             ), "Start training", shows="job"),
         ]),
         Section("Schedule", _schedule(api), name="schedule", live_seconds=10),
-        Section("Jobs", [_table(answer["jobs"]), pager("/jobs", _page(answer))], name="list", live_seconds=2),
+        Section("Jobs", [_table(answer["jobs"]), *pager("/jobs", _page(answer))], name="list", live_seconds=2),
     ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     empty = no_data(answer)
     blocks = [
         style_table("styles", answer["styles"], unit_of(answer), "No style matches.", days),
-        pager("/styles", answer["pagination"], **told),
+        *pager("/styles", answer["pagination"], **told),
     ] if empty is None else [empty]  # fmt: skip
     return [Section("", [_form(told), *blocks])]
 
