@@ -109,7 +109,7 @@ def test_when_a_file_names_another_class_then_nothing_of_it_is_made(tmp_path):
 def test_when_an_estimator_is_of_another_class_or_has_two_targets_then_it_is_not_stored(tmp_path):
     x, y = table(40, None)
     with pytest.raises(TypeError):
-        save_trees(tmp_path / "a.npz", ExtraTreesRegressor(2).fit(x, y))  # type: ignore[arg-type]
+        save_trees(tmp_path / "a.npz", ExtraTreesRegressor(2).fit(x, y))
     with pytest.raises(TypeError):
         save_trees(tmp_path / "b.npz", RandomForestRegressor(2).fit(x, np.column_stack([y, y])))
     assert list(tmp_path.iterdir()) == []
