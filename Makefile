@@ -34,8 +34,8 @@ serve: .venv/.run ## what was released, over HTTP: pages and API at http://local
 test: .venv/.dev ## everything: style, types, import rules, all tests
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not deep and not ray"
-	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "(slow or deep) and not ray"
-	$(BIN)/python -m pytest -q -m ray
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "(slow or deep) and not ray" --durations=12
+	$(BIN)/python -m pytest -q -m ray --durations=12
 
 check: .venv/.dev ## style, types, import rules, fast tests (under two minutes)
 	@$(MAKE) --no-print-directory lint fast
