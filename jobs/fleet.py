@@ -26,6 +26,7 @@ from evaluation.backtest import Question
 from jobs.carry import Intent, lend
 from jobs.checks import check_inner, check_lengths
 from jobs.cluster import require
+from jobs.company_tables import read_tables, write_tables
 from jobs.lines import write_order_lines
 from jobs.output_path import check_output
 from jobs.plan import Origins, Plan, plan, plan_origins
@@ -124,6 +125,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     if settings.parallel_training:
         require(settings.cluster)
     ingested = ingest(settings.source, settings.columns, settings.cleaning, settings.freq)
+    company = read_tables(settings) if live else None
     show(*ingested.report.far_lines())
     panel, report = ingested.panel, ingested.report.as_json()
     question = ask(settings, panel, live)
@@ -134,6 +136,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
         write_panel(panel, new.file("panel"))
         new.write_json("cleaning.json", report)
         write_order_lines(new, panel.ids, ingested.lines)
+        write_tables(new, company, panel, settings)
         write_config(new, settings)
         decided = {"intent": intent.as_json()} if intent else {}
         new.write_json("manifest.json", lineage(settings, panel, job) | decided)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from demand.calendar import Calendar
 from evaluation.stored import ENSEMBLE, ensemble_facts
 from jobs.activation import Activated, activate
+from jobs.company_tables import copy_tables
 from jobs.entries import entries, named, stored_at
 from jobs.evidence import keep_evidence
 from jobs.fleet import Fleet, registry_of
@@ -116,6 +117,7 @@ def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outco
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
     write_serving_tables(folder, fleet, verdict)
+    copy_tables(run.path, folder)
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
     manifest = run.json("manifest.json")
     calendar = Calendar(fleet.panel.freq)

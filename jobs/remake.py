@@ -15,6 +15,7 @@ from demand.errors import SettingsError
 from demand.panel import Panel
 from demand.store import write_panel
 from jobs.carry import Intent, not_comparable
+from jobs.company_tables import copy_tables
 from jobs.fleet import Fleet, ask, compete, lineage, planned, runs_root, write_config
 from jobs.gate import panel_of
 from jobs.lines import released_lines, write_order_lines
@@ -71,6 +72,7 @@ def remake(settings: Settings, champion: Release, others: Mapping[str, Release])
         write_panel(panel, new.file("panel"))
         new.write_json("cleaning.json", report)
         write_order_lines(new, panel.ids, released_lines(newest, panel.ids))
+        copy_tables(newest.path, new.path)
         write_config(new, told)
         new.write_json("manifest.json", lineage(told, panel, "promote") | {"intent": intent.as_json()})
 

@@ -22,6 +22,7 @@ from demand.panel import Floats, Panel
 from evaluation.totals import Ahead, answered_days
 from models.files import read_json
 from models.release import read_config
+from serve_app.company_tables import CompanyTables
 from serve_app.forecast_rows import ForecastRows
 from serve_app.history import History
 from serve_app.small_files import importances
@@ -218,6 +219,11 @@ class Book:
         report: Mapping[str, Any] = self._once("quality", lambda: read_json(self.path / "quality.json"))
         return report
 
+    @cached_property
+    def company(self) -> CompanyTables:
+        """The company's tables beside the sales."""
+        return CompanyTables(self.path / "company", self.number)
+
     def entry(self, model: str) -> Mapping[str, Any] | None:
         """What the manifest says of a model, None where nothing of it is kept."""
         found: Mapping[str, Any] | None = self.manifest["models"].get(model)
@@ -261,6 +267,11 @@ class Book:
         """The whole fleet's history, read anew: for a job's worth of work, not for one answer."""
         with self._readable():
             return self._history.whole()
+
+    def means_of(self, model: str) -> Floats:
+        """[N, H]: the mean forecast of every style, in the order of `ids`; read anew. KeyError: unknown model."""
+        self._place(model)
+        return (self._served if model == self.served else self._members).means(model)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 

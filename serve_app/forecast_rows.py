@@ -69,6 +69,15 @@ class ForecastRows:
         k = at - int(self.edges[group])
         return found[0][k], found[1][k]
 
+    def means(self, model: str) -> Floats:
+        """[N, H]: all of a model's rows. KeyError: no such model."""
+        begin, n = self.first[model], self.count[model]
+        first, last = np.searchsorted(self.edges, [begin, begin + n - 1], side="right") - 1
+        groups = list(range(int(first), int(last) + 1))
+        column = self.file.read_row_groups(groups, columns=["mean"])["mean"].combine_chunks()
+        skipped = begin - int(self.edges[first])
+        return _matrix(column)[skipped : skipped + n]
+
     def _read(self, group: int) -> tuple[Floats, Floats]:
         table = self.file.read_row_group(group, columns=["mean", "quantiles"])
         mean, quantiles = (table[name].combine_chunks() for name in ("mean", "quantiles"))

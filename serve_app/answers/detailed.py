@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from demand.panel import Floats
 from evaluation.leaderboard import best_model
 from serve_app.answers.asked import Answer, first_day, head, horizon_of, model_of, no_data, page
 from serve_app.answers.columns import numbers, rows, values
+from serve_app.answers.comparisons import comparison
 from serve_app.answers.fleet import Fleet, fleet_growth
 from serve_app.answers.model_rows import ENSEMBLE, errors_of, model_rows
+from serve_app.answers.open_orders import ORDERS, places_of, seen_from, without_orders
 from serve_app.answers.weekly import weekly_forecasts
 from serve_app.book import Book
 from serve_app.schemas.parameters import ForecastParameters
@@ -22,13 +25,6 @@ TOP, CHARTED, CHART_DAYS = 10, 20, (30, 60, 90)
 _SUMMARY = ("average_confidence", "confidence")
 _MODELS = ("accuracy", "mape", "wape", "bias_rel", "baseline_wape", "target_mape", "confidence", "growth_rate",
            "accuracy_by_level")  # fmt: skip
-# What each comparison would be made from; the product loads none of these tables so far.
-_TABLES = {
-    "stock": ("stock_comparison", "finished stock by style"),
-    "orders": ("order_comparison", "open sales orders"),
-    "capacity": ("capacity_comparison", "production capacity by style (knit orders and machines)"),
-}
-_OPEN_ORDERS = "open sales orders"
 
 
 def detailed(book: Book, asked: ForecastParameters, today: date) -> Answer:
@@ -36,27 +32,38 @@ def detailed(book: Book, asked: ForecastParameters, today: date) -> Answer:
     model, horizon = model_of(book, asked.model), horizon_of(book, asked.horizon)
     if asked.style is not None and (cause := rejected(book, asked.style)):
         return no_data(book, f"{asked.style} has no forecast: {cause}.")
-    if asked.source != "ml":
-        return no_data(
-            book, f"source={asked.source} needs the table of {_OPEN_ORDERS}, which is not loaded. Ask for source=ml",
-            missing_table=_OPEN_ORDERS, source=asked.source,
-        )  # fmt: skip
     fleet = Fleet.of(book, model, horizon, asked.style)
     if not len(fleet):
         return no_data(book, "the release holds no style with history. Run python -m jobs.pipeline with other data")
     if asked.offset >= len(fleet):
         return no_data(book, f"offset {asked.offset} is beyond the {len(fleet)} styles. Ask for a smaller one")
+    periods: Floats | None = None
+    told: Answer = {}
+    if asked.source != "ml":
+        seen = seen_from(fleet, asked.source)
+        if seen is None:
+            return without_orders(book, asked.source)
+        fleet, periods, told = seen.fleet, seen.periods, {"orders_used": seen.told}
     if asked.format == "chart":
         answer = _chart(fleet)
     elif asked.format == "report":
-        answer = _report(fleet, asked, today)
+        answer = _report(fleet, asked, today, periods)
     elif asked.detail == "metrics":
         answer = _metrics(fleet)
     elif asked.detail == "summary":
         answer = _summary_alone(fleet, today)
     else:
-        answer = _full(fleet, asked, today)
-    return answer | _comparison(asked.compare)
+        answer = _full(fleet, asked, today, periods)
+    answer |= told | comparison(asked.compare, _shown(fleet, asked), periods)
+    if answer.get("stock_comparison", {}).get("status") == "success":
+        answer["units"]["fraction"].append("shortage_risk[].probability")
+    return answer
+
+
+def _shown(fleet: Fleet, asked: ForecastParameters) -> Fleet:
+    """The styles of the asked part, in the order of answers."""
+    end = len(fleet) if asked.limit is None else asked.offset + asked.limit
+    return fleet.take(fleet.by_forecast[asked.offset : end])
 
 
 def rejected(book: Book, style: str) -> str:
@@ -66,18 +73,17 @@ def rejected(book: Book, style: str) -> str:
     return next((str(cause) for status, cause in told if status == "rejected"), "")
 
 
-def _full(fleet: Fleet, asked: ForecastParameters, today: date) -> Answer:
+def _full(fleet: Fleet, asked: ForecastParameters, today: date, periods: Floats | None) -> Answer:
     book = fleet.book
-    end = len(fleet) if asked.limit is None else asked.offset + asked.limit
-    shown = fleet.take(fleet.by_forecast[asked.offset : end])
-    details = shown.details()
+    details = _shown(fleet, asked).details()
+    total = None if periods is None else periods[places_of(fleet)].sum(axis=0)
     return {
         **_head(fleet, (*_MODELS, *_SUMMARY[:1]), forecast_horizon=days_text(fleet.horizon)),
         "forecast_details": details,
         "models": model_rows(book, today),
-        "weekly_forecasts": weekly_forecasts(fleet, asked.style),
+        "weekly_forecasts": weekly_forecasts(fleet, asked.style, total),
         "summary": summary(fleet),
-        "source": "ml",
+        "source": asked.source,
         "model_used": fleet.model,
         "models_used": models_used(book, fleet.model),
         "pagination": page(len(fleet), len(details), asked.offset, asked.limit),
@@ -104,9 +110,9 @@ def _metrics(fleet: Fleet) -> Answer:
     return {**_head(fleet, _SUMMARY[:1]), "metrics": few, "model_used": fleet.model}
 
 
-def _report(fleet: Fleet, asked: ForecastParameters, today: date) -> Answer:
+def _report(fleet: Fleet, asked: ForecastParameters, today: date, periods: Floats | None) -> Answer:
     book = fleet.book
-    answer = _full(fleet, asked, today)
+    answer = _full(fleet, asked, today, periods)
     best = best_model(book.board)
     answer["units"]["percent"].append("best_accuracy")
     answer |= {
@@ -132,8 +138,7 @@ def _report(fleet: Fleet, asked: ForecastParameters, today: date) -> Answer:
 
 def _forecast_data(fleet: Fleet, asked: ForecastParameters) -> list[dict[str, Any]]:
     """The same rows as `forecast_details` in the form earlier screens read; confidence is a fraction here."""
-    end = len(fleet) if asked.limit is None else asked.offset + asked.limit
-    shown = fleet.take(fleet.by_forecast[asked.offset : end])
+    shown = _shown(fleet, asked)
     return rows(
         {
             "style": values(shown.table, "unique_id"),
@@ -155,15 +160,6 @@ def _chart(fleet: Fleet) -> Answer:
         "total_styles": len(fleet),
         "model_used": fleet.model,
     }
-
-
-def _comparison(asked: str | None) -> Answer:
-    """The block of a comparison: what it would need, as long as that table is not loaded."""
-    if asked is None:
-        return {}
-    block, table = _TABLES[asked]
-    reason = f"the table of {table} is not loaded, so nothing can be compared with the forecast. Leave out compare"
-    return {block: {"status": "no_data", "missing_table": table, "reason": reason}}
 
 
 def summary(fleet: Fleet) -> dict[str, Any]:
@@ -203,6 +199,8 @@ def average_confidence(fleet: Fleet) -> float | None:
 
 def models_used(book: Book, model: str) -> list[str]:
     """The models whose forecasts are in the forecast of `model`: members of any weight, or itself."""
+    if model == ORDERS:
+        return []
     if model != ENSEMBLE:
         return [model]
     weights = [name for name in book.outcomes.column_names if name.startswith("weight_")]

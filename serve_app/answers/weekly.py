@@ -11,26 +11,31 @@ from demand.panel import Floats
 from evaluation.totals import Ahead
 from serve_app.answers.columns import numbers, rows, values
 from serve_app.answers.fleet import RECENT_DAYS, Fleet, trends, trends_wanted
+from serve_app.book import Book
 from serve_app.schemas.units import growth, listed, percent
 
 WEEK_DAYS = 7
 
 
-def weekly_forecasts(fleet: Fleet, style: str | None = None) -> list[dict[str, Any]]:
+def weekly_forecasts(fleet: Fleet, style: str | None = None, periods: Floats | None = None) -> list[dict[str, Any]]:
     """A row for each of the next 12 weeks that begins inside the release's horizon.
 
     A last week that the horizon cuts holds the part inside. Bounds are those of the fleet's total, measured for whole
     weeks; those of one style's weeks were not measured (null). trend: the week against the weekly rate of the last 30
-    days of history, by the limits of `fleet`; null for a week that is cut.
+    days of history, by the limits of `fleet`; null for a week that is cut. periods [H]: the total of these styles,
+    where it is not that of the stored forecast; its weeks have no bounds and no measured confidence.
     """
-    weeks = fleet.book.weeks(fleet.model)
+    weeks = fleet.book.weeks(fleet.model if periods is None else fleet.book.served)
     n = weeks.num_rows
-    if style is None:
+    unknown: list[float | None] = [None] * n
+    lower = upper = unknown
+    if periods is not None:
+        forecast, confidence = _by_week(fleet.book, periods, n), None
+    elif style is None:
         forecast, confidence = numbers(weeks, "forecast"), percent(_week_confidence(fleet))
         lower, upper = (listed(numbers(weeks, side)) for side in ("lower", "upper"))
     else:
         forecast, confidence = _of_style(fleet, style, n), None
-        lower, upper = [None] * n, [None] * n
     return rows(
         {
             "week": values(weeks, "week"),
@@ -60,8 +65,11 @@ def _week_confidence(fleet: Fleet) -> float | None:
 
 
 def _of_style(fleet: Fleet, style: str, n: int) -> Floats:
-    book = fleet.book
-    _, mean, _, _ = book.forecast_of(fleet.model, style)
+    _, mean, _, _ = fleet.book.forecast_of(fleet.model, style)
+    return _by_week(fleet.book, mean, n)
+
+
+def _by_week(book: Book, mean: Floats, n: int) -> Floats:
     origin = int(book.calendar.containing(np.datetime64(book.origin)))
     ahead = Ahead.of(book.calendar, origin, len(mean))
     return np.array([ahead.shares(1 + WEEK_DAYS * k, WEEK_DAYS * (k + 1)) @ mean for k in range(n)])

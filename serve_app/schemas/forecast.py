@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from serve_app.schemas.comparisons import CapacityComparison, OrderComparison, OrdersUsed, StockComparison
 from serve_app.schemas.shared import (
     Action,
     Answer,
@@ -162,9 +163,10 @@ class Summary(Body):
 
 
 class _Compared(Answer):
-    stock_comparison: MissingTable | None = None
-    order_comparison: MissingTable | None = None
-    capacity_comparison: MissingTable | None = None
+    stock_comparison: StockComparison | MissingTable | None = None
+    order_comparison: OrderComparison | MissingTable | None = None
+    capacity_comparison: CapacityComparison | MissingTable | None = None
+    orders_used: OrdersUsed | None = None
 
 
 class FullForecast(_Compared):
@@ -175,7 +177,7 @@ class FullForecast(_Compared):
     models: list[ModelRow]
     weekly_forecasts: Annotated[list[Week], Field(max_length=12)]
     summary: Summary
-    source: Literal["ml"]
+    source: Literal["ml", "pipeline", "hybrid"]
     model_used: str
     models_used: Annotated[list[str], Field(description="The models whose forecasts are in it")]
     pagination: Pagination

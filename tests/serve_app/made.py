@@ -11,8 +11,10 @@ import numpy as np
 import yaml
 
 from demand.calendar import Calendar
+from demand.company.tables import Company
 from demand.panel import Panel
 from jobs import compose
+from jobs.company_tables import write_tables
 from jobs.fleet import compete, registry_of
 from jobs.lines import write_order_lines
 from jobs.publish import publish
@@ -75,12 +77,13 @@ def make_release(
     root: Path, n_styles: int = 12, freq: str = "D", seed: int = 0, *, panel: Panel | None = None,
     overrides: tuple[str, ...] = (), quality: Mapping[str, object] | None = None, run_id: str = "r",
     level: Level | None = None, rejected: Mapping[str, str] | None = None,
-    importances: Mapping[str, float] | None = None,
+    importances: Mapping[str, float] | None = None, company: Company | None = None,
 ) -> Path:  # fmt: skip
     """Publishes a release below `root` (a storage root) and promotes it; returns the registry's root.
 
     Several calls into one root make releases 1, 2, ..; each needs a run_id of its own. level: the stand-in for ARIMA;
-    importances: what it rests on. rejected: styles that came in without a usable history.
+    importances: what it rests on. rejected: styles that came in without a usable history. company: the tables beside
+    the sales that it is to answer from.
     """
     panel = fleet_panel(n_styles, freq, seed) if panel is None else panel
     told = settings(panel.freq, overrides)
@@ -93,6 +96,7 @@ def make_release(
     write_json(folder / "cleaning.json", {"quality_score": 91.0, "rejected": {}, **(quality or {})})
     (folder / "config.yaml").write_text(yaml.safe_dump(as_plain(told)), encoding="utf-8")
     write_order_lines(fleet.run, panel.ids, 10 + np.arange(panel.n_series))
+    write_tables(fleet.run, company, panel, told)
     race, verdict = compete(fleet)
     if importances is not None:
         place = folder / "models" / "arima" / "0"
