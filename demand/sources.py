@@ -70,8 +70,9 @@ class SourceSettings:
                                 hint="Set source.append=true")  # fmt: skip
         if self.kind in ("yarn", "orders"):
             raise SettingsError(
-                "only sales are loaded so far", key="source.kind", found=self.kind, expected="auto or sales"
-            )
+                "a source holds sales", key="source.kind", found=self.kind, expected="auto or sales",
+                hint="The company's other tables are read from company.folder",
+            )  # fmt: skip
 
 
 def read_source(settings: SourceSettings, taken: Mapping[str, str] = NONE_TAKEN, named: Collection[str] = ()) -> Raw:

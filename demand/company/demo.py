@@ -236,12 +236,12 @@ def _open_orders(rng: np.random.Generator, ids: Strings, rate: Floats, today: np
 
 def _knit_orders(rng: np.random.Generator, ids: Strings, pounds: Floats, today: np.datetime64) -> pd.DataFrame:
     """Two months of orders; a style is knit on one machine of its own gauge, now and then on another."""
-    style = np.repeat(np.arange(len(ids)), rng.integers(0, 4, len(ids)))
+    style = np.repeat(np.arange(len(ids)), rng.choice(4, len(ids), p=(0.1, 0.3, 0.3, 0.3)))
     n = len(style)
     own = rng.integers(0, MACHINES, len(ids))[style]
     machine = np.where(rng.random(n) < 0.9, own, rng.integers(0, MACHINES, n))
     age = rng.integers(0, 61, n)
-    ordered = np.maximum(_cents(pounds[style] * rng.uniform(10, 30, n)), 50.0)
+    ordered = np.maximum(_cents(pounds[style] * rng.uniform(20, 50, n)), 50.0)
     shipped = _cents(ordered * np.where(age > 35, rng.uniform(0.95, 1.05, n), rng.uniform(0, 0.8, n)))
     start = today - age
     return _frame(
