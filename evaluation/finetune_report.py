@@ -49,7 +49,7 @@ def measured(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def shown(value: float | None) -> str:
     """Four significant digits; what is undefined says so."""
-    return "undefined" if value is None else f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return "undefined" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _context(result: Mapping[str, Any]) -> dict[str, Any]:

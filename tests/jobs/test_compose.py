@@ -289,7 +289,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule")))
+    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune")))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)

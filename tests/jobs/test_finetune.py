@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation.finetune_report import shown
 from jobs import compose
 from jobs.entry import exit_code
 from jobs.finetune import body
@@ -42,7 +43,7 @@ def test_when_a_table_is_learned_from_then_the_report_tells_what_the_numbers_say
     assert {"engagement_score", "churn_risk", "month"} <= {name for name, _ in metrics["importance"]}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"{metrics['regression']['r2_score']:.4g}" in page
-    assert f"{metrics['baseline']['rmse']:,.4g}" in page
+    assert shown(metrics["baseline"]["rmse"]) in page
     assert page.count("<rect") == min(25, len(metrics["importance"]))
     for one in metrics["problems"]:
         assert one["remedy"] in page
