@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +20,16 @@ from jobs.own_folder import CONF, own_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.stored_run import FRESH, changed_keys, stored_settings
+from models.tabular.settings import FineTuneSettings
 
 MAX_ARGUMENT = 4_000  # characters
 _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
     "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
+    "finetune": "finetune",
 }  # fmt: skip
+_SHARED = {"min_training_samples", "max_training_samples"}  # keys of every job, which jobs.finetune refers to
 _SAID = {"promoted_model": "model"}  # key -> how it is said on the command line
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
@@ -56,7 +60,7 @@ def _refuse_changes(job: str, argv: Sequence[str], values: Mapping[str, Any], se
 
     What the arguments say: the keys they name, and those that a file they choose (folds=holdout) changes.
     """
-    own, overrides = _arguments(argv)
+    own, overrides = _arguments(argv, job)
     bare = dict(leaves(_composed(job, own, [])))
     named = {_key_of(text) for text in overrides}
     said = [
@@ -74,7 +78,7 @@ def _refuse_changes(job: str, argv: Sequence[str], values: Mapping[str, Any], se
 
 def plain_values(job: str, argv: Sequence[str]) -> dict[str, Any]:
     """What the files and arguments say, as plain containers, not yet typed or checked for meaning."""
-    own, overrides = _arguments(argv)
+    own, overrides = _arguments(argv, job)
     return _composed(job, own, overrides)
 
 
@@ -117,7 +121,7 @@ def leaves(values: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, An
             yield path, value
 
 
-def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
+def _arguments(argv: Sequence[str], job: str) -> tuple[Path | None, list[str]]:
     own: Path | None = None
     overrides: list[str] = []
     rest = iter(argv)
@@ -135,7 +139,7 @@ def _arguments(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
                 hint=f"Say {now}" if now else "Settings are given as key=value",
             )  # fmt: skip
         else:
-            overrides.append(_promoted_model(_storage_root(argument)))
+            overrides.append(_promoted_model(_storage_root(_of_finetune(job, argument))))
     keys = [text.split("=")[0].lstrip("+~") for text in overrides]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -149,6 +153,16 @@ def _storage_root(argument: str) -> str:
     if key != "storage" or not value or (CONF / "storage" / f"{value}.yaml").is_file():
         return argument
     return f"storage.root={value}"
+
+
+def _of_finetune(job: str, argument: str) -> str:
+    """In jobs.finetune its own keys may be said without their section: `target=revenue`, `features=custom`.
+
+    The name of a file in a group of the same name chooses that file, as everywhere.
+    """
+    key, _, value = argument.partition("=")
+    own = job == "finetune" and key in {one.name for one in fields(FineTuneSettings)} - _SHARED
+    return f"finetune.{argument}" if own and not (CONF / key / f"{value}.yaml").is_file() else argument
 
 
 def _promoted_model(argument: str) -> str:

@@ -47,6 +47,7 @@ from jobs.sections import (
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
+from models.tabular.settings import FineTuneSettings
 from serve_app.settings import ServeSettings
 
 __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_plain", "chosen_models", "config_hash",
@@ -59,7 +60,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until")  # fmt: skip
+                "until", "finetune")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -91,6 +92,7 @@ class Settings:
     serve: ServeSettings = field(default_factory=ServeSettings)
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     releases: ReleaseSettings = field(default_factory=ReleaseSettings)
+    finetune: FineTuneSettings = field(default_factory=FineTuneSettings)
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     freq: str = "auto"
     season: Whole | None = None

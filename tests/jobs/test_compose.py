@@ -20,10 +20,11 @@ from demand.errors import SettingsError
 from jobs import compose
 from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCES, own_files
 from jobs.settings import Settings
+from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "finetune")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "reason": None},
@@ -34,7 +35,13 @@ OWN = {
     "train": {"due": None},
     "retrain": {"job": None},
     "schedule": {"once": False, "dry": False, "until": None},
-}
+    "finetune": {"finetune": {
+        **{one.name: list(one.default) if isinstance(one.default, tuple) else one.default
+           for one in fields(FineTuneSettings)},
+        "min_training_samples": "${min_training_samples}", "max_training_samples": "${max_training_samples}",
+        "random_state": "${seed}",
+    }},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -282,7 +289,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule")))
+    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune")))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
