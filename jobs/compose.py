@@ -23,8 +23,9 @@ from jobs.stored_run import FRESH, changed_keys, stored_settings
 MAX_ARGUMENT = 4_000  # characters
 _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
-    "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
-    "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
+    "promoted_model": "promote", "styles": "promote", "alias": "rollback and promote", "name": "token",
+    "role": "token", "days": "token", "revoke": "token", "due": "train", "job": "retrain", "once": "schedule",
+    "dry": "schedule", "until": "schedule",
 }  # fmt: skip
 _SAID = {"promoted_model": "model"}  # key -> how it is said on the command line
 # Options of the earlier commands and of habit -> how the same is said here.
