@@ -62,8 +62,8 @@ GLOBAL_KEYS: dict[str, GlobalKey] = {
         GlobalKey("report.trend_analysis", "evaluation", True, True),
         GlobalKey("releases.model_versioning", "models", True, True),
         GlobalKey("releases.rollback_on_failure", "serve_app", True, True),
-        GlobalKey("serve.a_b_testing", "serve_app", False, False),
-        GlobalKey("serve.canary_deployment", "serve_app", False, False),
+        GlobalKey("serve.a_b_testing", "serve_app", True, False),
+        GlobalKey("serve.canary_deployment", "serve_app", True, False),
         GlobalKey("storage.model_registry", "models", True, "registry"),
         GlobalKey("storage.training_registry", "jobs", True, "runs"),
     )

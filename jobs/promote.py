@@ -33,11 +33,14 @@ def body(settings: Settings) -> int:
     check fails afterwards.
 
     force: a release that the gate holds back is promoted all the same and the promotion says so; one whose models do
-    not repeat their golden prediction never is (RegistryError).
+    not repeat their golden prediction never is (RegistryError). alias=challenger: the release is tried beside the
+    champion instead (`serve.a_b_testing`); its models must repeat their golden prediction, the gate is not asked.
     """
     registry = registry_of(settings)
     if not registry.numbers():
         raise nothing_released(registry)
+    if settings.alias == "challenger":
+        return _challenge(settings, registry)
     if settings.promoted_model is not None and (settings.styles is not None or settings.release is not None):
         raise SettingsError(
             "model= makes a release of its own", model=settings.promoted_model,
@@ -50,13 +53,39 @@ def body(settings: Settings) -> int:
     return _release(settings, registry)
 
 
-def _release(settings: Settings, registry: Registry) -> int:
+def _challenge(settings: Settings, registry: Registry) -> int:
+    """A release as it was made becomes the challenger."""
+    if settings.promoted_model is not None or settings.styles is not None or settings.force:
+        raise SettingsError(
+            "a release is tried as it was made", alias=settings.alias, model=settings.promoted_model,
+            styles=settings.styles, force=settings.force, hint="Name it alone: alias=challenger release=N",
+        )  # fmt: skip
+    champion, number = _asked(settings, registry)
+    if champion is None:
+        raise SettingsError("there is no champion to try it against", release=number, hint="Promote a release first")
+    refuse_unproved(registry.open(number))
+    registry.point("challenger", number, {"reason": settings.reason, "champion": champion})
+    show(
+        f"Release   {number} is the challenger of {champion}",
+        "It serves where serve.a_b_testing or serve.canary_deployment is true",
+        "End it    python -m jobs.rollback alias=challenger, or promote it",
+    )
+    return OK
+
+
+def _asked(settings: Settings, registry: Registry) -> tuple[int | None, int]:
+    """The champion, and the release asked for: another one."""
     champion = registry.alias("champion")
     number = numbered(registry, settings.release) if settings.release else registry.newest()
     if number is None:
         raise VersionNotFound("no release has this alias", alias=settings.release)
     if number == champion:
         raise SettingsError("this release serves now", key="release", found=number, releases=registry.numbers())
+    return champion, number
+
+
+def _release(settings: Settings, registry: Registry) -> int:
+    champion, number = _asked(settings, registry)
     candidate = registry.open(number)
     other, why = champion_of(registry, champion)
     decision = decide(candidate, other, settings, no_champion=why)

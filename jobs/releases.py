@@ -42,7 +42,7 @@ def body(settings: Settings) -> int:
     show(table, "WAPE, MASE, bias: of what it serves, over its own origins; naive: the seasonal", "naive's WAPE there.")
     if len(numbers) > SHOWN:
         show(f"{len(numbers) - SHOWN} older ones are not shown.")
-    show(*damaged, *map(_promotion, registry.promotions()[-SHOWN:]))
+    show(*damaged, *map(_promotion, registry.promotions()[-SHOWN:]), *map(_trial, registry.trials()[-SHOWN:]))
     return FAILED if damaged else OK
 
 
@@ -92,6 +92,14 @@ def _promotion(pointer: Mapping[str, Any]) -> str:
         what += f" ({len(facts['styles'])} styles from release {facts['styles_from']})"
     why = f": {facts['reason']}" if facts.get("reason") else ""
     return f"{at}  release {pointer['release']} {what}{' (forced)' if facts.get('forced') else ''}{why}"
+
+
+def _trial(change: Mapping[str, Any]) -> str:
+    """One line of a challenger: when, what, and why."""
+    at, facts = str(change["at"])[:16].replace("T", " "), change["facts"]
+    ended = f"release {facts.get('withdrawn', '?')} {'automatically ' * bool(facts.get('automatic'))}withdrawn"
+    what = ended if change["release"] is None else f"release {change['release']} tried"
+    return f"{at}  {what} as challenger" + (f": {facts['reason']}" if facts.get("reason") else "")
 
 
 if __name__ == "__main__":

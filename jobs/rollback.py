@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demand.errors import SettingsError, VersionNotFound
+from demand.errors import RegistryError, SettingsError, VersionNotFound
 from jobs.activation import refuse_unproved
 from jobs.entry import OK, run
 from jobs.fleet import registry_of
@@ -18,8 +18,11 @@ def body(settings: Settings) -> int:
     The release is compared with its manifest first, and its models must repeat their golden prediction; whatever is
     wrong with it, the champion stays. Raises VersionNotFound when there is none to go back to, SettingsError when
     `release` never served or serves now, or when older releases are not kept (`releases.model_versioning=false`),
-    RegistryError when the models cannot be trusted or another process moved the champion meanwhile.
+    RegistryError when the models cannot be trusted or another process moved the champion meanwhile. alias=challenger:
+    the trial ends instead, and the champion stays.
     """
+    if settings.alias == "challenger":
+        return _withdraw(settings)
     if not settings.releases.model_versioning:
         raise SettingsError(
             "there is nothing to go back to: only the newest release is kept", key="releases.model_versioning",
@@ -48,6 +51,19 @@ def body(settings: Settings) -> int:
         "Undo      python -m jobs.rollback, with the same storage",
         f"Noted in  {registry.place('log')}",
     )
+    return OK
+
+
+def _withdraw(settings: Settings) -> int:
+    """The challenger is none any more."""
+    registry = registry_of(settings)
+    number = registry.alias("challenger")
+    asked = number if settings.release is None else numbered(registry, settings.release)
+    if number is None or asked != number:
+        raise VersionNotFound("this release is not tried", release=settings.release, challenger=number)
+    if not registry.withdraw(number, {"automatic": False, "reason": settings.reason}):
+        raise RegistryError("the challenger changed meanwhile", expected=number, found=registry.alias("challenger"))
+    show(f"Release   {number} is no challenger any more", f"Noted in  {registry.place('log')}")
     return OK
 
 

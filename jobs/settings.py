@@ -60,7 +60,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until", "finetune")  # fmt: skip
+                "until", "finetune", "alias")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,6 +134,7 @@ class Settings:
     until: date | None = None
     promoted_model: str | None = None
     styles: tuple[Name, ...] | None = None
+    alias: Literal["champion", "challenger"] = "champion"
 
     def __post_init__(self) -> None:
         if self.freq != "auto":

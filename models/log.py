@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from demand.errors import VersionUnreadable
 from models.pointers import ALIASES, Head, Pointer, as_json, now, read_lines, read_object, read_pointer
 from models.stores import Store
 
 log = logging.getLogger(__name__)
-LOG, HEAD, PROMOTED = "log/", "head.json", "promoted"
+LOG, HEAD, PROMOTED, CHALLENGED = "log/", "head.json", "promoted", "challenged"
 _EARLIER_LOG = "promotions.jsonl"
 _BATCH = 64  # entries read at once
 
@@ -35,10 +36,13 @@ class Log:
             head = further
         return head
 
-    def commit(self, kind: str, change: Callable[[Head], Head | None]) -> int:
+    def commit(
+        self, kind: str, change: Callable[[Head], Head | None], facts: Mapping[str, object] | None = None
+    ) -> int:
         """Adds what `change` makes of the state as the next entry, on whatever state stands there by then.
 
-        `change` raises to refuse, or returns None where nothing is to be done. Returns the entry's number, 0 for none.
+        `change` raises to refuse, or returns None where nothing is to be done. facts: kept in the entry, beside the
+        state. Returns the entry's number, 0 for none.
         """
         while True:
             head = self.head()
@@ -48,29 +52,42 @@ class Log:
             number = head.entry + 1
             # The writer makes no two entries alike.
             said = {"kind": kind, "at": now(), "writer": uuid.uuid4().hex, **after.as_json(), "entry": number}
+            if facts is not None:
+                said["facts"] = dict(facts)
             if head.entry == 0 and head.earlier:
                 said["earlier"] = head.earlier
             if self._store.create(_key(number), as_json(said)):
                 return number
 
-    def champions(self) -> Iterator[Pointer]:
-        """Each pointer `champion` was, newest first. An entry that cannot be read is logged and left out."""
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """What each entry says, newest first. One that cannot be read is logged and left out."""
         keys = self._store.names(LOG)
-        first: Mapping[str, object] = {}
         for end in range(len(keys), 0, -_BATCH):
             found = self._store.read_all(keys[max(0, end - _BATCH) : end])
             for key in sorted(found, reverse=True):
                 try:
-                    first = read_object(found[key], key)
+                    yield read_object(found[key], key)
                 except VersionUnreadable as error:
                     log.warning("%s; it is left out", error)
-                    continue
-                pointer = first.get("champion")
-                if first.get("kind") == PROMOTED and isinstance(pointer, dict):
-                    yield pointer
-        earlier = first.get("earlier", []) if keys else list(self._before().earlier)
+
+    def champions(self) -> Iterator[Pointer]:
+        """Each pointer `champion` was, newest first. An entry that cannot be read is logged and left out."""
+        first: Mapping[str, object] | None = None
+        for first in self.entries():
+            pointer = first.get("champion")
+            if first.get("kind") == PROMOTED and isinstance(pointer, dict):
+                yield pointer
+        earlier = list(self._before().earlier) if first is None else first.get("earlier", [])
         if isinstance(earlier, list):
             yield from reversed(earlier)
+
+    def challengers(self) -> Iterator[dict[str, Any]]:
+        """Each change of `challenger` alone, newest first: {at, release (None: nowhere any more), facts}."""
+        for one in self.entries():
+            if one.get("kind") == CHALLENGED:
+                pointer = one.get("challenger") or {}
+                facts = one.get("facts") or pointer.get("facts") or {}
+                yield {"at": one["at"], "release": pointer.get("release"), "facts": facts}
 
     def served(self, head: Head, number: int) -> Pointer | None:
         """A pointer to this release that `champion` once was and that says its sha256; None when there is none."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from demand.errors import RegistryError, SettingsError, StorageError, VersionNotFound, VersionUnreadable
 from models.buckets import S3Bucket
-from models.log import PROMOTED, Log
+from models.log import CHALLENGED, PROMOTED, Log
 from models.object_store import ObjectStore
 from models.pointers import (
     ALIASES,
@@ -208,7 +208,24 @@ class Registry:
                 self._refuse_gone(head, number)
             return None if head.challenger == pointer else replace(head, challenger=pointer)
 
-        self._commit("challenged", change)
+        self._commit(CHALLENGED, change, facts)
+
+    def withdraw(self, number: int, facts: Mapping[str, Any]) -> bool:
+        """Points `challenger` nowhere if it points at this release; `facts` (strict JSON) say why, in the log.
+
+        False, and nothing is written, when it points elsewhere by then: of several at once one is told True.
+        """
+        as_json(dict(facts))  # before anything is written
+
+        def change(head: Head) -> Head | None:
+            mine = head.challenger is not None and head.challenger["release"] == number
+            return replace(head, challenger=None) if mine else None
+
+        return self._commit(CHALLENGED, change, {"withdrawn": number, **facts})
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Each time a challenger was set or withdrawn by itself, oldest first: {at, release (None: none), facts}."""
+        return list(self.log.challengers())[::-1]
 
     def promotions(self) -> list[dict[str, Any]]:
         """Each pointer `champion` ever was, oldest first, today's last: {release, at, previous, facts, ..}."""
@@ -235,16 +252,17 @@ class Registry:
         head = self.log.head()
         self.store.drop([number for number in self.store.numbers() if head.removed(number)])
 
-    def _commit(self, kind: str, change: Callable[[Head], Head | None]) -> None:
-        """Adds what `change` makes of the newest state to the log, then shows it."""
-        entry = self.log.commit(kind, change)
+    def _commit(self, kind: str, change: Callable[[Head], Head | None], facts: Mapping[str, Any] | None = None) -> bool:
+        """Adds what `change` makes of the newest state to the log, then shows it; whether there was anything to do."""
+        entry = self.log.commit(kind, change, facts)
         if not entry:
-            return
+            return False
         try:
             self.refresh_view()
         except (StorageError, RegistryError) as error:
             # It has happened; saying that it failed would be wrong.
             log.warning("entry %d of the log is made; a view of it is not: %s", entry, error)
+        return True
 
     @staticmethod
     def _refuse_gone(head: Head, number: int) -> None:

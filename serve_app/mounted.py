@@ -17,6 +17,7 @@ from serve_app.auth import role
 from serve_app.cache import LONGEST_ALIAS, Answer, Key
 from serve_app.prediction_log import FLEET
 from serve_app.state import State
+from serve_app.trying import Trial
 
 
 class Question(Protocol):
@@ -51,15 +52,21 @@ def _kept(state: State, question: Question) -> Callable[[Request], Any]:
     """Answers from the book of this moment; the same question to the same book is computed once."""
 
     async def handle(request: Request) -> Response:
-        book, now = state.book(), today()
+        champion, now, trial = state.book(), today(), state.trying.trial
         parameters = question.read(_pairs(request))
-        key = Key(book.number, book.etag, question.path, parameters, now.isoformat())
 
-        def compute() -> Answer:
-            value = question.answer(book, parameters, now)
-            return Answer.of(value, _what(book.number, question.path, parameters, value))
+        async def ask(book: Any, kept: bool) -> Answer:
+            key = Key(book.number, book.etag, question.path, parameters, now.isoformat())
 
-        answer = await state.cache.answer(key, compute, alias_of(request.scope, book.number))
+            def compute() -> Answer:
+                value = question.answer(book, parameters, now)
+                return Answer.of(value, _what(book.number, question.path, parameters, value))
+
+            return await state.cache.answer(
+                key, compute, alias_of(request.scope, champion.number, trial) if kept else None
+            )
+
+        answer = await state.trying.answer(trial, getattr(parameters, "style", None), champion, ask)
         state.predictions.note(answer.what, answer.digest)
         return answer.response(request.headers)
 
@@ -91,12 +98,12 @@ def _what(release: int, path: str, parameters: Any, value: Mapping[str, Any]) ->
     return release, path, scope, used if isinstance(used, str) else parameters.model, horizon
 
 
-def alias_of(scope: Scope, release: int) -> tuple[Any, ...] | None:
-    """The raw request as a key; None for a long one, which is not worth keeping."""
+def alias_of(scope: Scope, release: int, trial: Trial | None) -> tuple[Any, ...] | None:
+    """The raw request as a key, to the champion and the trial it met; None for a long one, which is not worth it."""
     path, query = scope["path"], scope.get("query_string", b"")
     if len(path) + len(query) > LONGEST_ALIAS:
         return None
-    return release, path, query, today().toordinal()
+    return release, None if trial is None else trial.name, path, query, today().toordinal()
 
 
 def today() -> date:
@@ -116,9 +123,12 @@ class Known:
             standing = self._state.standing.serving
             route = self._routes.get(scope["path"])
             if route is not None and standing is not None:
-                answer = self._state.cache.known(alias_of(scope, standing))
+                trying = self._state.trying
+                answer = self._state.cache.known(alias_of(scope, standing, trying.trial))
                 if answer is not None:
                     scope["route"] = route
+                    if answer.what is not None and answer.what[2] != FLEET:
+                        trying.repeated(answer.what[0], answer.what[2])
                     self._state.predictions.note(answer.what, answer.digest)
                     await answer.response(Headers(scope=scope))(scope, receive, send)
                     return

@@ -33,7 +33,7 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
     }
 
     def api_of(request: Request) -> InProcess:
-        return InProcess(state.book, state.releases, today(), others)
+        return InProcess(state.book, state.releases, today(), others, state.trying.book_of)
 
     routers = [
         retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),

@@ -14,6 +14,7 @@ from demand.settings import STRICT
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _auto_or_rate(value: object) -> object:
@@ -37,6 +38,9 @@ class ServeSettings:
     at once, a replica; more are told to come again.
     rate_per_second: requests of one client, a replica (auto = without a limit on loopback, 200 elsewhere).
     changes_per_minute: the same for what changes something. follow_seconds: how often the champion is looked up.
+    a_b_testing: the release under the alias `challenger` answers `challenger_share` of the styles; challenger_shadow:
+    it is asked about them and never shown. canary_deployment: it begins with `canary_share`, which doubles every
+    `canary_hours` up to `challenger_share`, and goes back by itself when it fails more often than the champion.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
@@ -60,8 +64,17 @@ class ServeSettings:
     follow_seconds: Annotated[float, Field(gt=0, le=1)] = 0.5
     a_b_testing: Flag = False
     canary_deployment: Flag = False
+    challenger_share: Share = 0.1
+    challenger_shadow: Flag = False
+    canary_share: Share = 0.02
+    canary_hours: Annotated[float, Field(gt=0)] = 12.0
 
     def __post_init__(self) -> None:
+        if self.canary_deployment and self.challenger_shadow:
+            raise SettingsError(
+                "a canary is shown: in shadow nothing could go back", key="serve.challenger_shadow", found=True,
+                hint="Set serve.canary_deployment=false or serve.challenger_shadow=false",
+            )  # fmt: skip
         if self.host != "localhost":
             try:
                 ipaddress.ip_address(self.host)

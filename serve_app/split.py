@@ -10,7 +10,6 @@ from typing import Literal
 from demand.errors import SettingsError
 
 Side = Literal["champion", "challenger"]
-FLEET = "fleet"  # what an answer over all styles is about
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,10 @@ def _factor(odds: float, share: float, theirs: bool) -> float:
     return expected / share if theirs else (1 - expected) / (1 - share)
 
 
-def mark(side: Side, release: int, split: Split | None) -> dict[str, object]:
-    """What an answer says about the trial it is part of: nothing without one."""
-    return {} if split is None or split.shadow else {"trial": {"side": side, "release": release}}
+def grown(first: float, most: float, hours: float, doubled_hours: float) -> float:
+    """A canary's share of the styles after `hours`: `first`, twice that after each `doubled_hours`, `most` at last.
+
+    Of the time alone, so that all replicas agree; it grows in steps, since each step moves styles to the challenger.
+    """
+    steps = int(max(0.0, hours) // doubled_hours)
+    return most if steps > 60 else min(most, first * 2.0**steps)

@@ -16,6 +16,7 @@ from serve_app.opened import Releases, open_book
 from serve_app.prediction_log import PredictionLog
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Telemetry
+from serve_app.trying import Trial, Trying
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,35 @@ class State:
             every_s=config.serve.follow_seconds,
         )  # fmt: skip
         self.following.on_swap, self.following.on_look = self._swapped, self._looked
+        self.trying = Trying(
+            self.registry, self.releases.monitoring, config.serve, changed=self._another_trial,
+            counted=lambda side, outcome: count.trial.labels(side, outcome).inc(),
+            noted=lambda answer: self.predictions.note(answer.what, answer.digest),
+        )  # fmt: skip
 
     @classmethod
     def open(cls, config: Config) -> State:
         """Ready to answer, and following the champion."""
         state = cls(config)
         state.following.start()
+        state.trying.start()
         state.predictions.start()
         return state
 
     def close(self) -> None:
         self.following.stop()
+        self.trying.stop()
         self.predictions.stop()
 
     def _swapped(self, book: Opened) -> None:
         """No answer outlives its release."""
         self.cache.clear()
         self.telemetry.swaps.inc()
+
+    def _another_trial(self, trial: Trial | None) -> None:
+        """A style may be another release's from now on."""
+        self.cache.clear()
+        self.telemetry.share.set(0 if trial is None else trial.split.share)
 
     def _looked(self, standing: Standing, failed: bool) -> None:
         count = self.telemetry

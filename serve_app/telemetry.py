@@ -44,6 +44,14 @@ class Telemetry:
         self.ready = Gauge(
             "loomcast_ready", "1 when the champion itself answers", registry=own, multiprocess_mode="livemin"
         )
+        self.trial = Counter(
+            "loomcast_trial_answers", "Answers about styles while a challenger is tried", ("side", "outcome"),
+            registry=own,
+        )  # fmt: skip
+        self.share = Gauge(
+            "loomcast_challenger_share", "Share of the styles that the challenger answers or shadows",
+            registry=own, multiprocess_mode="livemostrecent",
+        )  # fmt: skip
         self.logged = Counter("loomcast_predictions_logged", "Answers noted in the prediction log", registry=own)
 
     def text(self) -> bytes:

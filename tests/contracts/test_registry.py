@@ -184,6 +184,15 @@ class RegistryContract:
         registry.point("challenger", None)
         assert registry.alias("challenger") is None
         registry.point("challenger", three)
+        assert not registry.withdraw(two, {"why": "another one is tried by now"})
+        assert registry.alias("challenger") == three
+        assert [registry.withdraw(three, {"why": "it failed"}) for _ in range(2)] == [True, False]
+        assert registry.alias("challenger") is None
+        assert [(one["release"], one["facts"]) for one in registry.trials()] == [
+            (two, {"share": 0.1}), (three, {}), (None, {}), (three, {}),
+            (None, {"withdrawn": three, "why": "it failed"}),
+        ]  # fmt: skip
+        registry.point("challenger", three)
         registry.promote(three, expected=one, facts={})
         assert (registry.alias("champion"), registry.alias("challenger")) == (three, None)
         assert [pointer["release"] for pointer in registry.promotions()] == [one, three]

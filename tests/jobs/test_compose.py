@@ -27,8 +27,8 @@ JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releas
         "serve", "token", "retrain", "schedule", "monitor", "finetune")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
-    "rollback": {"release": None, "reason": None},
-    "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None},
+    "rollback": {"release": None, "reason": None, "alias": "champion"},
+    "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None, "alias": "champion"},
     "evaluate": {"release": "champion"},
     "backtest": {"release": None},
     "token": {"name": None, "role": None, "days": 90, "revoke": None},

@@ -52,14 +52,14 @@ CHANGED = {
     "cache_predictions": ("false", False),
     "cache_ttl_hours": ("1.5", 1.5),
     "log_predictions": ("false", False),
+    "a_b_testing": ("true", True),
+    "canary_deployment": ("true", True),
 }
 # The keys whose room is not built: a value that must be refused.
 REFUSED = {
     "hyperparameter_tuning": "false",
     "tuning_method": "grid",
     "tuning_iterations": "10",
-    "a_b_testing": "true",
-    "canary_deployment": "true",
 }
 
 

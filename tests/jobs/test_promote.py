@@ -254,6 +254,23 @@ def test_when_a_promoted_model_makes_the_release_worse_then_the_registry_is_as_i
     assert (desk.root / "runs" / "tried" / "leaderboard.parquet").is_file()  # what was made can be looked at
 
 
+def test_when_a_release_is_tried_then_the_champion_stays_until_the_trial_ends(desk, capsys):
+    registry = desk.registry
+    assert desk.run("promote", "alias=challenger", "reason=flatter") == OK
+    assert (registry.alias("champion"), registry.alias("challenger")) == (1, 2)
+    assert desk.run("rollback", "alias=challenger", "reason=no better") == OK
+    assert (registry.alias("champion"), registry.alias("challenger")) == (1, None)
+    capsys.readouterr()
+    assert desk.run("releases") == OK
+    said = capsys.readouterr().out
+    assert "release 2 tried as challenger: flatter" in said
+    assert "release 2 withdrawn as challenger: no better" in said
+    for told in (("promote", "alias=challenger", "release=1"), ("promote", "alias=challenger", "styles=[A]"),
+                 ("promote", "alias=challenger", "force=true"), ("rollback", "alias=challenger")):  # fmt: skip
+        assert desk.run(*told) == REFUSED
+    assert registry.alias("challenger") is None
+
+
 @pytest.mark.parametrize(
     ("told", "says"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from demand.errors import SettingsError
-from serve_app.split import Canary, CanaryRule, Count, Split, mark
+from serve_app.split import Canary, CanaryRule, Count, Split, grown
 
 STYLES = [f"Style {k}/{k % 7}" for k in range(4000)]
 
@@ -44,8 +44,6 @@ def test_when_in_shadow_then_the_challenger_is_computed_and_never_shown():
     split = Split(0.5, "s", shadow=True)
     assert {split.shown(style) for style in STYLES} == {"champion"}
     assert {style for style in STYLES if split.shadowed(style)} == challengers(Split(0.5, "s"))
-    assert mark("challenger", 2, split) == mark("champion", 1, None) == {}
-    assert mark("challenger", 2, Split(0.5, "s")) == {"trial": {"side": "challenger", "release": 2}}
     assert not Split(0.5, "s").shadowed(STYLES[0])
 
 
@@ -53,6 +51,17 @@ def test_when_in_shadow_then_the_challenger_is_computed_and_never_shown():
 def test_when_the_share_is_none_then_it_is_refused(share):
     with pytest.raises(SettingsError):
         Split(share, "s")
+
+
+@pytest.mark.parametrize(
+    ("hours", "share"), [(-5, 0.05), (0, 0.05), (11.9, 0.05), (12, 0.1), (24, 0.2), (36, 0.3), (1e9, 0.3)]
+)
+def test_when_a_canary_lives_on_then_its_share_doubles_up_to_the_most(hours, share):
+    assert grown(0.05, 0.3, hours, 12) == pytest.approx(share)
+
+
+def test_when_the_most_is_less_than_a_canary_begins_with_then_it_is_the_most():
+    assert grown(0.05, 0.01, 0, 12) == 0.01
 
 
 # ---- the canary ------------------------------------------------------------------------------------------
