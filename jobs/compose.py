@@ -25,6 +25,7 @@ _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
     "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
+    "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip
 _SAID = {"promoted_model": "model"}  # key -> how it is said on the command line
 # Options of the earlier commands and of habit -> how the same is said here.

@@ -23,7 +23,7 @@ from jobs.settings import Settings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "substitutes")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "reason": None},
@@ -34,6 +34,7 @@ OWN = {
     "train": {"due": None},
     "retrain": {"job": None},
     "schedule": {"once": False, "dry": False, "until": None},
+    "substitutes": {"yarn": None, "top": 10},
 }
 
 
@@ -282,7 +283,9 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule")))
+    text = "\n".join(
+        map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "substitutes"))
+    )
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
