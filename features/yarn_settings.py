@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from demand.company.fibres import FIBERS
+from demand.company.notation import COLORS
 from demand.errors import SettingsError
 from demand.settings import STRICT
 
@@ -27,8 +29,8 @@ class SubstitutionSettings:
     (None = not known): no classifier can be right more often than 1 - label_noise.
     """
 
-    colors: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    fibers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    colors: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(COLORS))
+    fibers: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(FIBERS))
     weight_close: Share = 0.9
     weight_match: Share = 0.95
     weight_band: Share = 0.8

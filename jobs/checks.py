@@ -19,6 +19,7 @@ from features.settings import FeatureSettings
 from jobs.keys import UNAVAILABLE_MODELS
 from jobs.own_folder import CONF
 from jobs.settings import FoldSettings, Settings, raise_all
+from models import yarn_substitution
 from models.catalog import MODELS, recipe_class
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
@@ -32,6 +33,7 @@ _FIXED = {
     "lstm": ("timeseries", "lstm"),
     "xgboost": ("regression", "xgboost"),
     "ensemble": ("ensemble", "voting"),
+    "yarn_substitution": ("classification", "random_forest"),
 }
 
 
@@ -139,6 +141,9 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
             raise SettingsError(
                 "the kind fixes this", key=f"{where}.{name}", found=getattr(config, name), expected=value
             )
+    if kind == yarn_substitution.KIND:
+        _check_classifier(where, config)
+        return
     if config.target != TARGET:
         raise SettingsError("forecasters forecast demand", key=f"{where}.target", found=config.target, expected=TARGET)
     if kind == "ensemble":
@@ -160,6 +165,22 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
             "validation_split cannot act: this model holds nothing back", key=f"{where}.validation_split",
             found=config.validation_split, expected=ModelConfig.validation_split,
         )  # fmt: skip
+
+
+def _check_classifier(where: str, config: ModelConfig) -> None:
+    if config.target != yarn_substitution.TARGET:
+        raise SettingsError(
+            "the classifier learns whether a yarn may replace another", key=f"{where}.target", found=config.target,
+            expected=yarn_substitution.TARGET,
+        )  # fmt: skip
+    for name in ("validation_split", "test_split"):
+        if getattr(config, name) != getattr(ModelConfig, name):
+            raise SettingsError(
+                "this cannot act: the yarns are cut into cv_folds, each tested once", key=f"{where}.{name}",
+                found=getattr(config, name), expected=getattr(ModelConfig, name),
+                hint=f"Set {where}.training_params.cv_folds",
+            )  # fmt: skip
+    yarn_substitution.YarnSubstitution.from_config(config)
 
 
 def _warnings(settings: Settings, cpus: int) -> Iterator[str]:

@@ -27,7 +27,7 @@ _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
     "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
-    "finetune": "finetune", "alias": "rollback and promote",
+    "finetune": "finetune", "alias": "rollback and promote", "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip
 _SHARED = {"min_training_samples", "max_training_samples"}  # keys of every job, which jobs.finetune refers to
 _SAID = {"promoted_model": "model"}  # key -> how it is said on the command line

@@ -48,6 +48,8 @@ from jobs.stored_run import FRESH, stored_facts, stored_settings
 from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
+from models.decision_release import KINDS as DECISIONS
+from models.decision_release import decision_registry
 from models.ensemble import KIND
 from models.registry import Registry, registry_at
 
@@ -106,6 +108,14 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     was decided when it began. Nothing is written before the data has been read and found fit, and the plan is possible.
     """
     started = time.perf_counter()
+    apart = [kind for kind in settings.only or () if kind in DECISIONS]
+    if apart:
+        raise SettingsError(
+            "this model does not forecast",
+            key="only",
+            found=apart,
+            hint=f"Run python -m jobs.train 'only=[{apart[0]}]'",
+        )
     if settings.resume:
         run = RunFolder.existing(runs_root(settings), settings.resume)
         stored, (manifest, report) = stored_settings(run), stored_facts(run)
@@ -154,6 +164,11 @@ def runs_root(settings: Settings) -> Path:
 def registry_of(settings: Settings) -> Registry:
     """The registry under the storage root, or the one at `storage.registry_url`."""
     return registry_at(*registry_place(settings))
+
+
+def decisions_of(settings: Settings, kind: str) -> Registry:
+    """The registry of a model that does not forecast, below the fleet's."""
+    return decision_registry(*registry_place(settings), kind)
 
 
 def registry_place(settings: Settings) -> tuple[str, Path]:
@@ -225,15 +240,18 @@ def compete(fleet: Fleet) -> tuple[Race, Verdict]:
 
 def lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
     """What a number must be traceable to: data, configuration, code and library versions, seed."""
+    return provenance(settings, panel_hash(panel), job) | {"freq": panel.freq, "n_series": panel.n_series}
+
+
+def provenance(settings: Settings, data_hash: str, job: str) -> dict[str, Any]:
+    """The part of the lineage that runs without a panel have as well."""
     return {
         "job": job,
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "data_hash": panel_hash(panel),
+        "data_hash": data_hash,
         "config_hash": config_hash(settings),
         "code_version": code_version(),
         "seed": settings.seed,
-        "freq": panel.freq,
-        "n_series": panel.n_series,
         "libraries": {name: _version(name) for name in LIBRARIES} | {"python": platform.python_version()},
     }
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from demand.errors import SettingsError
 
 # Closed-list models that are configured and listed, but that no job can train yet.
-UNAVAILABLE_MODELS = ("yarn_substitution", "inventory_optimization")
+UNAVAILABLE_MODELS = ("inventory_optimization",)
 
 
 class GlobalKey(NamedTuple):

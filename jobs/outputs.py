@@ -71,6 +71,13 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A frame for spreadsheets, whole or absent: texts that begin like a formula stay texts."""
+    texts = {name: frame[name].map(_harmless) for name in frame.select_dtypes(include=["object", "string"]).columns}
+    shown = frame.assign(**texts)
+    write_whole(path, lambda temporary: shown.to_csv(temporary, index=False, float_format="%.6g"))
+
+
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """A frame as Parquet, whole or absent, without pandas' metadata (its notes may not be JSON)."""
     bare = frame.copy(deep=False)
@@ -158,7 +165,7 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]
     took = [f"{name} {value:.0f} s" for name, value in fleet.stages.items() if value >= SHOWN_S]
     lines.append(f"Time      {', '.join(took) or 'under a second'}")
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+    return wrapped(lines)
 
 
 def _errors(row: Any) -> str:
@@ -174,6 +181,11 @@ def _measured(verdict: Verdict) -> str:
     if verdict.served == verdict.best:
         return ""
     return f": {_errors(verdict.board.set_index('model').loc[verdict.served])}"
+
+
+def wrapped(lines: Sequence[str]) -> list[str]:
+    """Lines that begin with a word of at most ten letters, at 80 columns."""
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
 
 
 def where(paths: Sequence[tuple[str, Path | str]]) -> list[str]:

@@ -14,7 +14,7 @@ from jobs.fleet import registry_of
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.supervised import supervised
-from jobs.trained import fingerprints, outcome
+from jobs.trained import all_fingerprints, outcome
 from models.job import Ask
 from models.ledger import Ledger
 
@@ -40,10 +40,9 @@ def body(settings: Settings, told: Sequence[str] | None = None) -> int:
             "a job runs with the settings it was asked with", job=queued.job_id, asked=list(queued.ask.told),
             found=masked_arguments(told),
         )  # fmt: skip
-    registry = registry_of(settings)
     with ledger.running(queued.job_id) as lease:
         try:
-            before = fingerprints(registry)
+            before = all_fingerprints(settings)
             arguments = training_arguments(told, lease.job.ask, str(lease.job.run_id))
             ended = supervised([*TRAIN, *arguments], settings.schedule.timeout_s, lease.handle)
             result = outcome(lease.job, settings, ended, before)

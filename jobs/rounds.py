@@ -13,9 +13,10 @@ from pathlib import Path
 from demand.durable import unwritable, write_whole
 from demand.errors import StorageError, VersionNotFound, VersionUnreadable
 from jobs.keys import UNAVAILABLE_MODELS
-from jobs.settings import Settings, chosen_models
+from jobs.settings import Settings, chosen_decisions, chosen_models
 from jobs.ticks import Tick, Ticks, alert_ticks, due_now, view
 from models.catalog import BASELINES, CLOSED_LIST
+from models.decision_release import KINDS as DECISIONS
 from models.ensemble import KIND
 from models.files import read_json, write_json
 from models.job import Ask, Job
@@ -151,10 +152,14 @@ class Rounds:
     def _trained(self, tick: Tick) -> tuple[str, ...]:
         """Which of the row's models can be trained. An alert about the ensemble is one about its members."""
         able = [model for model in chosen_models(replace(self.settings, only=None)) if model not in BASELINES]
+        if self.settings.company.any:
+            able += chosen_decisions(replace(self.settings, only=None))
         wanted = set(tick.models)
         if tick.trigger not in self.settings.schedule.cadences:
             if not wanted - set(BASELINES):
-                wanted = set(able)  # what is served is a baseline, or nothing is said: everything may do better now
+                wanted = set(able) - set(
+                    DECISIONS
+                )  # what is served is a baseline, or nothing is said: everything may do better now
             if KIND in wanted and self.settings.ensemble.retrain_base_models:
                 wanted |= set(self.settings.ensemble.members)
         return tuple(model for model in CLOSED_LIST if model in wanted and model in able)
@@ -202,4 +207,6 @@ def _why_not(settings: Settings, model: str) -> str:
         return "is not available yet"
     if model not in settings.models or not settings.models[model].enabled:
         return "is disabled"
+    if model in DECISIONS and settings.enable_ml:
+        return "has no tables to learn from: set company.folder"
     return "is not trained while enable_ml is false" if not settings.enable_ml else "cannot be trained"

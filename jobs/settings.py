@@ -21,6 +21,7 @@ from demand.masking import masked
 from demand.settings import STRICT, build, refuse_unknown
 from demand.sources import SourceSettings
 from features.settings import FeatureSettings
+from features.yarn_settings import SubstitutionSettings
 from jobs.due import ScheduleSettings
 from jobs.keys import GLOBAL_KEYS, UNAVAILABLE_MODELS, refused, value_at
 from jobs.sections import (
@@ -46,6 +47,7 @@ from jobs.sections import (
 )
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
+from models.decision_release import KINDS as DECISIONS
 from models.ensemble import EnsembleSettings
 from models.tabular.settings import FineTuneSettings
 from serve_app.settings import ServeSettings
@@ -60,7 +62,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until", "finetune", "alias")  # fmt: skip
+                "until", "finetune", "alias", "yarn", "top")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -79,6 +81,7 @@ class Settings:
     features: FeatureSettings
     models: dict[str, ModelConfig]
     company: CompanySettings = field(default_factory=CompanySettings)
+    substitution: SubstitutionSettings = field(default_factory=SubstitutionSettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -256,7 +259,8 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
 
     Enabled baselines always run: they are the yardstick. `only` chooses among the other models; asking for the ensemble
     brings its enabled members. Without `only`: every enabled model that can be trained. enable_ml false: baselines
-    alone. Raises SettingsError when `only` names a model that is unknown, disabled or not available yet.
+    alone. Models that do not forecast are never among them, see `chosen_decisions`. Raises SettingsError when `only`
+    names a model that is unknown, disabled or not available yet.
     """
     enabled = [kind for kind, config in settings.models.items() if config.enabled]
     baselines = [kind for kind in BASELINES if kind in enabled]
@@ -281,6 +285,15 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
             asked.update(settings.ensemble.members)
         learned = [kind for kind in learned if kind in asked]
     return (*baselines, *learned) if settings.enable_ml else tuple(baselines)
+
+
+def chosen_decisions(settings: Settings) -> tuple[str, ...]:
+    """The models that do not forecast and may train: those that `only` names, without it all that are enabled."""
+    if not settings.enable_ml:
+        return ()
+    able = [kind for kind in DECISIONS if kind in settings.models and settings.models[kind].enabled]
+    able = [kind for kind in able if kind not in UNAVAILABLE_MODELS]
+    return tuple(kind for kind in able if settings.only is None or kind in settings.only)
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:

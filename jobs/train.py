@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demand.errors import SettingsError, StorageError
 from jobs.carry import Intent, what_is_due, with_carried
+from jobs.decisions import due_apart, record_idle, tables_validated, train_apart, without_decisions
 from jobs.earlier_names import write_earlier_names
 from jobs.entries import broken_off
 from jobs.entry import FAILED, OK, run
@@ -22,6 +23,7 @@ from jobs.settings import Settings
 from jobs.show import show
 from jobs.validated import only_validated
 from jobs.verdict import outcomes
+from models.decision_release import KINDS as DECISIONS
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +31,24 @@ log = logging.getLogger(__name__)
 def body(settings: Settings) -> int:
     """Trains what is due: in a first run and with force everything that is chosen. Members that are not due are taken
     over from the champion's release. Nothing due is no failure: it is said, recorded as skipped, and the exit code is
-    0."""
-    if settings.resume or settings.validate:
+    0. Models that do not forecast train after the fleet, each in a run of its own."""
+    if settings.resume:
         return release_fleet(settings, "train", report=False)
+    now = datetime.now(UTC)
+    fleet, apart = without_decisions(settings), due_apart(settings, now)
+    if settings.validate:
+        return only_validated(fleet) if fleet is not None else tables_validated(settings)
+    if fleet is not None and settings.due is not None and not set(settings.due) - set(DECISIONS):
+        fleet = None
+    code = OK if fleet is None else _train_fleet(fleet, now)
+    if fleet is None and not apart.train:
+        record_idle(settings, apart.idle)
+    return max(code, train_apart(settings, apart, alone=fleet is None))
+
+
+def _train_fleet(settings: Settings, now: datetime) -> int:
     releases = registry_of(settings)
     champion = releases.open("champion") if releases.alias("champion") is not None else None
-    now = datetime.now(UTC)
     due = what_is_due(settings, champion, now)
     if not due.train:
         at = now.isoformat(timespec="seconds").replace("+00:00", "Z")

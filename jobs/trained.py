@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from demand.errors import DemandError
-from jobs.fleet import registry_of, runs_root
+from jobs.decisions import apart_id
+from jobs.fleet import decisions_of, registry_of, runs_root
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.supervised import Ended
 from models.catalog import BASELINES
+from models.decision_release import KINDS as DECISIONS
 from models.job import Job, Status
 from models.ledger import promoted_by
 from models.registry import Registry
@@ -49,23 +51,58 @@ def fingerprints(registry: Registry, release: int | str = "champion") -> dict[st
     return found
 
 
+def all_fingerprints(settings: Settings) -> dict[str, str]:
+    """Those of every model that serves, in whichever registry."""
+    registries = [registry_of(settings), *(decisions_of(settings, kind) for kind in DECISIONS)]
+    return {kind: print_ for registry in registries for kind, print_ in fingerprints(registry).items()}
+
+
 def outcome(job: Job, settings: Settings, ended: Ended, before: Mapping[str, str]) -> Outcome:
     """Success: a new release serves, its models are others than before, and none that was asked for failed. Partial:
     some of that is not so, and it is said why. Failed: nothing was trained, or nothing that was asked for.
 
     before: the champion's fingerprints when the job began.
     """
-    run = RunFolder(runs_root(settings) / str(job.run_id))
-    if not run.file("summary.json").is_file():
+    found = [run.json("summary.json") for run in _runs(job, settings) if run.file("summary.json").is_file()]
+    if not found:
         return _without_summary(job, settings, ended)
-    summary = run.json("summary.json")
-    registry, number = registry_of(settings), summary["release"]
+    told = [_of_summary(job, settings, summary, before) for summary in found]
+    kept = {kind for summary in found for kind in summary["results"]}
+    lost = tuple(f"{kind}: it was not trained" for kind in job.ask.only or () if kind not in kept)
+    if len(told) == 1 and not lost:
+        return told[0]
+    return _together(told, lost)
+
+
+def _runs(job: Job, settings: Settings) -> list[RunFolder]:
+    """The folders a training writes: the fleet's, and one for each model that does not forecast."""
+    names = [str(job.run_id), *(str(apart_id(job.run_id, kind)) for kind in DECISIONS)]
+    return [RunFolder(runs_root(settings) / name) for name in names]
+
+
+def _together(told: Sequence[Outcome], lost: tuple[str, ...]) -> Outcome:
+    """One outcome of several: success when all succeeded, failed when none did anything."""
+    status: Status = "partial"
+    if len({one.status for one in told}) == 1 and not (lost and told[0].status == "success"):
+        status = told[0].status
+    return Outcome(
+        status, "; ".join([*(one.message for one in told), *lost]), release=told[0].release, metrics=told[0].metrics,
+        models_retrained=tuple(kind for one in told for kind in one.models_retrained),
+        errors=(*(error for one in told for error in one.errors), *lost),
+    )  # fmt: skip
+
+
+def _of_summary(job: Job, settings: Settings, summary: Mapping[str, Any], before: Mapping[str, str]) -> Outcome:
+    """What one of the run's summaries says, compared with what is stored."""
+    apart, number = summary.get("decision"), summary["release"]
+    registry = registry_of(settings) if apart is None else decisions_of(settings, apart)
     results = {kind: entry for kind, entry in summary["results"].items() if kind not in BASELINES}
     made = [kind for kind, entry in results.items() if entry["status"] == "success"]
     after = fingerprints(registry, number)
     changed = tuple(kind for kind in made if after.get(kind) != before.get(kind))
     # Those that declined the data or were taken over from the champion are skipped: nobody waits for them.
     asked = list(job.ask.only or [kind for kind, entry in results.items() if entry["status"] != "skipped"])
+    asked = [kind for kind in asked if (kind in DECISIONS) is (apart is not None)]
     errors = [f"{kind}: {why}" for kind, why in summary["failed"].items()]
     errors += [f"{kind}: it was not trained" for kind in asked if kind not in made and kind not in summary["failed"]]
     serving = registry.alias("champion") == number

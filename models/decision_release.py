@@ -38,13 +38,14 @@ def keep_model(
     fill: Callable[[Path], None],
     entry: Mapping[str, Any],
     reasons_against: Sequence[str],
+    beside: Callable[[Path], None] | None = None,
 ) -> Kept:
     """Makes a release of a fitted model, and the champion of its kind when nothing speaks against it.
 
-    fill: writes the model into the folder it is given. entry: what the history says of the training (contract 8.2:
-    metrics, parameters, top_features, run_id, data_hash, config_hash, seconds), strict JSON. reasons_against: in words,
-    empty = the model may serve; a release that may not is kept with them. Raises StorageError, or RegistryError when
-    another champion was promoted meanwhile.
+    fill: writes the model into the folder it is given; beside: writes what it is served with into the release's own.
+    entry: what the history says of the training (contract 8.2: metrics, parameters, top_features, run_id, data_hash,
+    config_hash, seconds), strict JSON. reasons_against: in words, empty = the model may serve; a release that may not
+    is kept with them. Raises StorageError, or RegistryError when another champion was promoted meanwhile.
     """
     before = registry.alias("champion")
     created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -52,7 +53,9 @@ def keep_model(
     def filled(folder: Path) -> Mapping[str, Any]:
         (folder / MODEL).mkdir()
         fill(folder / MODEL)
-        model = {"path": MODEL, "metrics": entry.get("metrics")}
+        if beside is not None:
+            beside(folder)
+        model = {"path": MODEL, "metrics": entry.get("metrics"), "trained_at": created}
         return {"run_id": entry.get("run_id"), "created": created, "served": kind, "models": {kind: model}}
 
     number = registry.publish(filled)

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from demand.company.tables import COLUMNS
 from demand.errors import VersionNotFound, VersionUnreadable
 from demand.masking import masked
 from models.catalog import CLOSED_LIST, MODELS
@@ -25,6 +26,7 @@ from models.files import read_json
 from models.job import Ask, Job
 from models.ledger import SCHEDULE, KeyReused, Ledger
 from models.registry import Registry
+from models.yarn_substitution import KIND as YARNS
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
@@ -34,6 +36,7 @@ from serve_app.state import Config, State
 
 MAX_BODY = 10_000  # bytes
 LOOK_S = 0.25  # while somebody waits: how often the record is read
+_NO_TABLES = "there are no tables to learn from: start the service with company.folder="
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ROOT = Path(__file__).resolve().parents[1]  # where the jobs are that the command names
 
@@ -61,18 +64,21 @@ class Retraining:
         root, plain = Path(config.storage_root), config.plain
         configured, storage = plain.get("models", {}), plain.get("storage", {})
         refused = dict.fromkeys(CLOSED_LIST, "training it is not available yet")
-        for kind in (*MODELS, KIND):
+        for kind in (*MODELS, KIND, YARNS):
             enabled = configured.get(kind, {}).get("enabled", True)
             refused[kind] = "" if enabled else f"it is disabled: models.{kind}.enabled=false"
             if not plain.get("enable_ml", True):
                 refused[kind] = "only baselines are trained: enable_ml=false"
+        if not any(plain.get("company", {}).get(name) for name in ("folder", *COLUMNS)):
+            refused[YARNS] = refused[YARNS] or _NO_TABLES
         models = tuple(kind for kind, why in refused.items() if not why)
         only = plain.get("only") or models
         return cls(
             ledger=Ledger(root / "jobs", registry),
             command=(sys.executable, "-m", "jobs.retrain", *config.arguments),
             told=tuple(masked(text) for text in config.arguments),
-            models=models, everything=tuple(kind for kind in models if kind in only or KIND in only),
+            models=models,
+            everything=tuple(kind for kind in models if kind in only or (KIND in only and kind != YARNS)),
             refused={kind: why for kind, why in refused.items() if why},
             runs=root / storage.get("training_registry", "runs"),
         )  # fmt: skip

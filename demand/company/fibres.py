@@ -9,6 +9,25 @@ from typing import NamedTuple
 
 # Only ever spun from staple: a count is never its filaments.
 STAPLE = frozenset({"cotton", "wool", "linen", "hemp", "cashmere"})
+# Family -> other words for it; repeated in conf/substitution, where they are changed.
+FIBERS: Mapping[str, tuple[str, ...]] = {
+    "cotton": ("COT", "CTN", "COTT", "PIMA", "SUPIMA"),
+    "polyester": ("POLY", "POLYEST", "PES", "PET", "PE", "RPET", "REPREVE"),
+    "nylon": ("NYL", "NYLN", "POLYAMIDE", "PA", "PA6", "PA66"),
+    "rayon": ("RAY", "RYN", "VISCOSE", "VISC", "VIS"),
+    "modal": ("MODL", "MICROMODAL"),
+    "lyocell": ("LYO", "TENCEL"),
+    "wool": ("WL", "MERINO"),
+    "acrylic": ("ACR", "ACRY", "PAN"),
+    "spandex": ("SPX", "SPAN", "LYCRA", "ELASTANE", "ELASTAN"),
+    "linen": ("FLAX", "LIN"),
+    "silk": ("SLK",),
+    "hemp": (),
+    "bamboo": ("BMB",),
+    "polypropylene": ("PP", "OLEFIN", "POLYPROP"),
+    "acetate": ("ACET", "TRIACETATE"),
+    "cashmere": ("CASH",),
+}
 TOLERANCE = 2.0  # points by which stated percentages may miss 100: they are rounded
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 

@@ -37,6 +37,18 @@ PROCESSES: Mapping[str, str] = {
     "organic": r"\b(ORGANIC|ORG)\b",
     "recycled": r"\b(RECYCLED|RECYC|REC|RPET|REPREVE|GRS)\b",
 }
+# Name -> other spellings; repeated in conf/substitution, where they are changed.
+COLORS: Mapping[str, tuple[str, ...]] = {
+    "NATURAL": ("NAT", "SEMIDULL", "SD", "RAW", "GREIGE", "ECRU"),
+    "BLACK": ("BLK", "BLAK"),
+    "WHITE": ("WHT", "OPTICAL WHITE"),
+    "GREY": ("GRAY", "GRY"),
+    "BLUE": ("BLU",),
+    "RED": (),
+    "NAVY": ("NVY", "NAVY BLUE"),
+    "BRIGHT": ("BRT", "BR"),
+    "FULL DULL": ("FULLDULL", "FD"),
+}
 _SPUN_WORDS = (
     r"\b(RING\s*SPUN|RINGSPUN|RING|R/S|OPEN\s*END|OE|O/E|ROTOR|COMBED|CARDED|SPUN|STAPLE|MJS|MVS|VORTEX|AIR\s*JET"
     r"|COMPACT|SIRO)\b"

@@ -134,7 +134,7 @@ def test_when_the_whole_year_is_run_with_downtime_then_jobs_and_rows_agree(zone,
     assert Counter(tick.trigger for tick in rows) == COUNTS
     assert {tick.status for tick in rows} == {"done", "skipped"}
     monthly = [tick.why for tick in rows if tick.trigger == "monthly" and not tick.why.startswith("missed")]
-    assert set(monthly) == {"yarn_substitution is not available yet"}
+    assert set(monthly) == {"yarn_substitution has no tables to learn from: set company.folder"}
     by_job = {job.job_id: job for job in desk.started}
     done = [tick for tick in rows if tick.status == "done"]
     assert {tick.jobs for tick in done} == {(job_id,) for job_id in by_job}

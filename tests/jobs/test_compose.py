@@ -24,7 +24,7 @@ from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor", "finetune")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "reason": None, "alias": "champion"},
@@ -289,7 +289,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune")))
+    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes")))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)

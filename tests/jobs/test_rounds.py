@@ -189,7 +189,7 @@ def test_when_no_model_of_a_trigger_can_be_trained_then_its_row_says_why(tmp_pat
     desk = Desk(tmp_path, shared, daily=("inventory_optimization", "yarn_substitution"), weekly=())
     desk.look(4 * HOUR)
     assert desk.rows()[DAILY].status == "skipped"
-    assert "yarn_substitution is not available yet" in desk.rows()[DAILY].why
+    assert "yarn_substitution has no tables to learn from" in desk.rows()[DAILY].why
     off = replace(shared, models={**shared.models, "xgboost": replace(shared.models["xgboost"], enabled=False)})
     other = Desk(tmp_path / "other", off)
     other.look(2 * HOUR)

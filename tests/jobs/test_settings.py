@@ -67,7 +67,7 @@ def test_when_the_shipped_files_are_read_then_they_repeat_the_defaults_of_the_co
             assert {**plain[name]} == code, name
     assert set(plain) == {f.name for f in fields(Settings)} - {
         "show", "due_on", "release", "reason", "name", "role", "days", "revoke", "job", "once", "dry", "until",
-        "promoted_model", "styles", "finetune", "alias",
+        "promoted_model", "styles", "finetune", "alias", "yarn", "top",
     }  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def test_when_the_seven_are_read_then_their_limits_are_the_stated_ones(default, 
         ("models", 3, "models"),
         ("source", None, "source"),
         ("only", ["xgbost"], "did you mean 'xgboost'"),
-        ("only", ["yarn_substitution"], "not available yet"),
+        ("only", ["inventory_optimization"], "not available yet"),
         ("show", "arma", "did you mean 'arima'"),
         ("hoziron", 3, "did you mean 'horizon'"),
         ("folds__stp", 3, "did you mean 'step'"),
@@ -269,7 +269,12 @@ def test_when_a_model_that_is_off_is_asked_for_then_it_is_refused(plain, values)
         ("models__xgboost__algorithm", "prophet", "models.xgboost.algorithm"),
         ("models__ensemble__hyperparameters__voting", "hard", "voting"),
         ("models__ensemble__hyperparameters__models", ["arma"], "arma|same number"),
-        ("models__yarn_substitution__hyperparameters__max_depth", 3, "not available yet"),
+        ("models__yarn_substitution__hyperparameters__max_dpth", 3, "did you mean 'max_depth'"),
+        ("models__yarn_substitution__features", ["denier"], "color_similarity"),
+        ("models__yarn_substitution__test_split", 0.2, "cv_folds"),
+        ("models__yarn_substitution__target", "demand", "is_substitutable"),
+        ("models__yarn_substitution__algorithm", "boosting", "models.yarn_substitution.algorithm"),
+        ("models__inventory_optimization__hyperparameters__max_depth", 3, "not available yet"),
     ],
 )
 def test_when_a_model_value_is_impossible_or_cannot_act_then_it_is_refused(plain, path, value, named):

@@ -1,0 +1,118 @@
+"""The company's yarns as the jobs about substitutes read them, and the labels as pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from demand.company.read import read_company
+from demand.company.tables import Company
+from demand.errors import DataError
+from features.yarn_catalogue import YarnCatalogue, yarn_catalogue
+from features.yarn_pairs import Pairs, pair_features
+from jobs.settings import Settings
+from models.decision_release import MODEL
+from models.release import Release
+from models.substitutes import Substitutes
+from models.yarn_labels import Labelled
+from models.yarn_substitution import FittedSubstitution
+
+YARNS = "yarns"  # the folder of a release that holds the yarns as they were
+TABLES = ("yarns", "stock", "purchase_orders", "labels")
+FALLBACK = "set company.folder= to the folder of the company's exports"
+
+
+@dataclass(frozen=True, eq=False)
+class YarnTables:
+    """The tables, the yarns in them, and how much of their texts could be read."""
+
+    company: Company
+    catalogue: YarnCatalogue
+    readings: Mapping[str, int]
+
+    def report(self) -> dict[str, Any]:
+        """For a run's folder: rows of the tables that were used, and what the notation said."""
+        tables = {
+            name: {"rows_in": one.rows_in, "used": one.used, "merged": one.merged, "left_out": dict(one.left_out)}
+            for name, one in self.company.reports.items() if name in TABLES
+        }  # fmt: skip
+        return {"tables": tables, "readings": dict(self.readings)}
+
+
+def read_yarn_tables(settings: Settings) -> YarnTables:
+    """Raises DataError naming what is missing, and whatever reading the tables raises."""
+    company = read_company(settings.company) if settings.company.any else Company()
+    if company.yarns is None and company.stock is None:
+        raise DataError("no_data: there are no yarns", missing_table=list(company.missing(("yarns", "stock"))),
+                        hint=f"Set company.yarns= and company.stock=, or {FALLBACK}")  # fmt: skip
+    as_of = settings.company.as_of
+    catalogue, readings = yarn_catalogue(
+        company.yarns, company.stock, company.purchase_orders, settings.substitution,
+        None if as_of is None else pd.Timestamp(as_of),
+    )  # fmt: skip
+    return YarnTables(company, catalogue, readings)
+
+
+def labelled_pairs(tables: YarnTables, settings: Settings) -> tuple[Labelled, dict[str, int]]:
+    """The labels as pairs with their features, and {labels, used, ..}: the labels in = used + left out by reason.
+
+    Raises DataError when there are none, or none of known yarns.
+    """
+    labels = tables.company.labels
+    if labels is None:
+        raise DataError("no_data: nothing to learn from", missing_table=list(tables.company.missing(("labels",))),
+                        hint=f"Set company.labels= to a CSV with yarn_a, yarn_b, is_substitutable, or {FALLBACK}. "
+                        "Without labels the rule answers")  # fmt: skip
+    a, b = (tables.catalogue.find(labels[name].to_numpy(dtype=str)) for name in ("yarn_a", "yarn_b"))
+    unknown, itself = (a < 0) | (b < 0), a == b
+    kept = ~unknown & ~itself
+    counts = {"labels": len(labels), "used": int(kept.sum()), "of a yarn that no table has": int(unknown.sum()),
+              "of a yarn with itself": int((itself & ~unknown).sum())}  # fmt: skip
+    if not kept.any():
+        missing = labels.loc[unknown, ["yarn_a", "yarn_b"]].astype(str).agg(" and ".join, axis=1)
+        raise DataError("no label is about two yarns that are known", labels=len(labels), first=list(missing))
+    a, b, rows = a[kept], b[kept], labels[kept]
+    day = rows["date"].to_numpy(dtype="datetime64[D]")
+    oldest = np.iinfo(np.int64).min
+    when = np.where(np.isnat(day), oldest, day.astype(np.int64))
+    features = pair_features(tables.catalogue, Pairs(a, b), settings.substitution)
+    return Labelled(features, rows["is_substitutable"].to_numpy(dtype=np.int64), a, b, when), counts
+
+
+def yarns_hash(tables: YarnTables) -> str:
+    """sha256 (hex) over the yarns and the labels: the same tables give the same."""
+    digest = hashlib.sha256()
+    for name, array in tables.catalogue.arrays().items():
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    if tables.company.labels is not None:
+        digest.update(tables.company.labels.drop(columns="reason").to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+def write_yarns(folder: Path, tables: YarnTables, settings: Settings) -> None:
+    """The yarns as they are, for a release to answer from."""
+    (folder / YARNS).mkdir()
+    Substitutes(tables.catalogue, settings.substitution).save(folder / YARNS)
+
+
+def model_of(release: Release | None) -> FittedSubstitution | None:
+    """The classifier of a release; None where the rule answers."""
+    if release is None or not release.manifest["models"]:
+        return None
+    return FittedSubstitution.load(release.file(MODEL))
+
+
+def opened(release: Release) -> Substitutes:
+    """What a release answers with. Raises VersionUnreadable."""
+    return Substitutes.load(release.file(YARNS), model_of(release))
+
+
+def with_model(tables: YarnTables, settings: Settings, model: FittedSubstitution | None) -> Substitutes:
+    """Today's yarns, and who ranks them."""
+    return replace(Substitutes(tables.catalogue, settings.substitution), model=model)
