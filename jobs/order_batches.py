@@ -104,7 +104,7 @@ def decide_all(
         for one in done:
             if one.crash:
                 raise ClusterError("a batch of orders could not be decided", batch=one.call.name, cause=one.crash,
-                                   hint="Run again with fewer inventory.paths, or on a machine with more memory")  # fmt: skip
+                                   hint="Run again with fewer inventory.paths, or with more memory")  # fmt: skip
             found[one.call.name] = one.value
     parts = [found[call.name].columns for call in calls]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -141,9 +141,10 @@ def yarn_paths(links: Explosion, demand: OfStyles, periods: int, n_paths: int) -
 
 
 def yarn_seasonality(links: Explosion, history: Panel, days: Days) -> Floats:
-    """The season index of each yarn [M]: that of its styles, weighed by the pounds they need; NaN when none is known."""
+    """The season index of each yarn [M]: its styles' weighed by the pounds they need; NaN when none is known."""
     index = seasonality_index(history, days)
     mean = np.add.reduceat(np.maximum(history.y, 0.0), history.indptr[:-1]) / history.lengths
     known = np.where(np.isnan(index), 0.0, mean)
     weight = links.of(known)
-    return np.divide(links.of(known * np.nan_to_num(index)), weight, out=np.full(len(weight), np.nan), where=weight > 0)
+    found = np.full(len(weight), np.nan)
+    return np.asarray(np.divide(links.of(known * np.nan_to_num(index)), weight, out=found, where=weight > 0))

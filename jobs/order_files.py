@@ -30,7 +30,7 @@ _PROPOSAL = {
 
 def proposal_of(made: Mapping[str, Any]) -> pd.DataFrame:
     """The orders alone, by supplier, the dearest first: the columns an ERP takes."""
-    frame = made["decisions"]
+    frame: pd.DataFrame = made["decisions"]
     orders = frame[frame["status"] == "order"].copy()
     orders["unit"] = made["summary"]["unit"]
     for name in _PROPOSAL:
@@ -78,12 +78,16 @@ def told(made: Mapping[str, Any], folder: Path) -> list[str]:
     if summary["cost"]:
         cost = summary["cost"]
         beside = ", ".join(f"{policy} {cost[policy]:,.0f}" for policy in POLICIES)
-        lines.append(f"Cost      {cost['chosen']:,.0f} expected, {cost['without_orders']:,.0f} without orders; {beside}")
+        lines.append(
+            f"Cost      {cost['chosen']:,.0f} expected, {cost['without_orders']:,.0f} without orders; {beside}"
+        )
     if summary["unreachable"]:
         lines.append(f"Service   {summary['unreachable']} items cannot reach the wanted service with any quantity")
     for match in summary["matches"]:
         share = match["matched_volume"] / match["volume"] if match["volume"] else 0.0
-        lines.append(f"Join      {match['join']}: {match['matched_rows']} of {match['rows']} rows, {share:.0%} of volume")
+        lines.append(
+            f"Join      {match['join']}: {match['matched_rows']} of {match['rows']} rows, {share:.0%} of volume"
+        )
     lines += [f"Note      {note}" for note in summary["notes"]]
     table = _suppliers(summary) if summary["suppliers"] else []
     out = [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]

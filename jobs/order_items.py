@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,8 +58,8 @@ def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, ta
     if found.known["on_shelf"].isna().all():
         raise SettingsError(
             f"no table says what is in stock of any of the {kind}", key="inventory.table or company.folder",
-            items=len(found.known), hint="Name a file with columns item, on_shelf, unit_cost as inventory.table, or the "
-            "folder of the company's tables as company.folder",
+            items=len(found.known), hint="Name a file with columns item, on_shelf, unit_cost as inventory.table, or "
+            "the folder of the company's tables as company.folder",
         )  # fmt: skip
     return found
 
@@ -172,8 +171,3 @@ def _figures(column: Any, name: str, file: str) -> Floats:
             first=[str(column[int(row)]) for row in rows[:5]], hint="Write plain numbers, or leave the cell blank",
         )  # fmt: skip
     return parsed.values
-
-
-def suppliers_of(known: pd.DataFrame, rows: Sequence[int]) -> list[str]:
-    """The supplier of each of these rows, "" where none is stated."""
-    return [str(name) for name in known["supplier"].to_numpy(dtype=object)[list(rows)]]

@@ -1,4 +1,4 @@
-"""`python -m jobs.replenish`: how much to order now of each item, from the released forecast and the company's tables."""
+"""`python -m jobs.replenish`: how much to order now, from the released forecast and the company's tables."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from jobs.order_batches import (
     yarn_paths,
     yarn_seasonality,
 )
-from jobs.order_files import told, write_proposal
-from jobs.order_items import STYLES, Wanted, wanted
+from jobs.order_files import latest_of, told, write_proposal
+from jobs.order_items import Wanted, wanted
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
@@ -291,8 +291,6 @@ def file_latest(settings: Settings, made: Mapping[str, Any], run_id: str, moment
     root = Path(settings.storage.root) / LATEST
     root.mkdir(parents=True, exist_ok=True)
     at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    from jobs.order_files import latest_of
-
     return write_whole(root / "latest.json", lambda path: write_json(path, latest_of(made, run_id, at)))
 
 

@@ -47,6 +47,7 @@ from jobs.sections import (
 from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
+from models.inventory.settings import InventorySettings
 from serve_app.settings import ServeSettings
 
 __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_plain", "chosen_models", "config_hash",
@@ -59,7 +60,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until")  # fmt: skip
+                "until", "inventory")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -78,6 +79,7 @@ class Settings:
     features: FeatureSettings
     models: dict[str, ModelConfig]
     company: CompanySettings = field(default_factory=CompanySettings)
+    inventory: InventorySettings = field(default_factory=InventorySettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     gate: GateSettings = field(default_factory=GateSettings)

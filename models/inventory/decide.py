@@ -45,8 +45,10 @@ def decide(
     seasonality [n], NaN = not known. method: one of METHODS; `surrogate` needs `fitted`.
     """
     if method not in METHODS or (method == "surrogate" and fitted is None):
-        raise SettingsError("this method cannot decide here", found=method, expected=METHODS,
-                            hint="A surrogate is trained by python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
+        raise SettingsError(
+            "this method cannot decide here", found=method, expected=METHODS,
+            hint="A surrogate is trained by python -m jobs.train 'only=[inventory_optimization]'",
+        )  # fmt: skip
     n, review = len(items), settings.review_days
     facts = facts_of(
         items, paths, days, review, seasonality, variability_default=settings.demand_variability,
@@ -71,8 +73,10 @@ def decide(
         else:
             chosen, outcome = answered[rows], window.outcome(some, answered[rows])
             reachable = outcome.fill >= some.service
-        figures = {"quantity": chosen, "cost": outcome.cost, "service": outcome.fill, "reachable": reachable,
-                   "idle_cost": idle.cost, "idle_service": idle.fill, "cover_days": cover(on_shelf[rows], daily)}  # fmt: skip
+        figures = {
+            "quantity": chosen, "cost": outcome.cost, "service": outcome.fill, "reachable": reachable,
+            "idle_cost": idle.cost, "idle_service": idle.fill, "cover_days": cover(on_shelf[rows], daily),
+        }  # fmt: skip
         for policy in POLICIES:
             of = window.outcome(some, simple[policy][rows])
             figures |= {f"cost_{policy}": of.cost, f"service_{policy}": of.fill}

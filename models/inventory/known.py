@@ -93,6 +93,7 @@ def decidable(known: pd.DataFrame, settings: InventorySettings) -> Decidable:
     assumed = np.array([", ".join(names[flag]) for flag in flags], dtype=object)
     reasons = {"stock": no_stock, "unit cost": no_cost}
     missing = {
-        int(at): tuple(name for name, lacks in reasons.items() if lacks[at]) for at in np.flatnonzero(no_stock | no_cost)
+        int(at): tuple(name for name, lacks in reasons.items() if lacks[at])
+        for at in np.flatnonzero(no_stock | no_cost)
     }
     return Decidable(rows, items, value["on_shelf"][rows], assumed, missing)

@@ -127,7 +127,7 @@ def _ranks(history: Panel) -> Floats:
 def _jitter(shape: tuple[int, ...]) -> Floats:
     """Evenly spread numbers in (-.5, .5), the same for every item [1, S, 1]: a golden-ratio sequence."""
     golden = (np.sqrt(5.0) - 1) / 2
-    return ((np.arange(1, shape[1] + 1) * golden) % 1.0 - 0.5)[None, :, None]
+    return np.asarray((np.arange(1, shape[1] + 1) * golden) % 1.0 - 0.5)[None, :, None]
 
 
 def _interpolated(rank: Floats, levels: Floats, quantiles: Floats) -> Floats:

@@ -95,7 +95,7 @@ class OrderSurrogate:
             raise FitError("Insufficient data", expected=min_rows, found=len(rows),
                            hint="Use more items or dates, or lower min_training_samples")  # fmt: skip
         seen = [FEATURES.index(name) for name in self.features]
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "features"}  # type: ignore[arg-type]
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "features"}
         trees = GradientBoostingRegressor(**given)
         trees.fit(scaled(items, facts)[rows][:, seen], quantity[rows] / facts.mean[rows])
         return FittedSurrogate(trees, self.features, len(rows))

@@ -52,14 +52,16 @@ def drawn(ids: np.ndarray, seed: int) -> Items:
     )  # fmt: skip
 
 
-def at(panel: Panel, origin: int, chosen: np.ndarray, copies: int, seed: int) -> tuple[Questions, np.ndarray]:
+def at(
+    panel: Panel, everyone: Items, origin: int, chosen: np.ndarray, copies: int, seed: int
+) -> tuple[Questions, np.ndarray]:
     """The decisions at an origin of the chosen ids that had started, and the panel's row of each."""
     history = panel.until(origin).with_blanks_filled()
     rows = history.index_of(chosen)
     chosen, rows = chosen[rows >= 0], rows[rows >= 0]
     old = history.lengths[rows] >= 6  # younger ones have nothing to learn from
     chosen, rows = chosen[old], rows[old]
-    own = ITEMS.take(np.searchsorted(ITEMS.ids, chosen))
+    own = everyone.take(np.searchsorted(everyone.ids, chosen))
     mean = np.add.reduceat(history.y, history.indptr[:-1]) / history.lengths / history.calendar.days_per_period
     which, items = varied(own, mean[rows], SETTINGS.review_days, copies, seed)
     return ask(history, rows[which], items, SETTINGS), panel.index_of(chosen)[which]
@@ -75,10 +77,11 @@ def judged(panel: Panel, found: list[tuple[Questions, np.ndarray]], fitted: Any)
         kept = np.flatnonzero(known)
 
         def actual(rows: np.ndarray, length: int, future=future, days=days, kept=kept) -> np.ndarray:
-            return Days(days.step[:length], days.share[:length]).spread(future[kept[rows]])[:, None, :]
+            daily = Days(days.step[:length], days.share[:length]).spread(future[kept[rows]])
+            return np.asarray(daily[:, None, :])
 
         def sample(rows: np.ndarray, length: int, kept=kept, questions=questions) -> np.ndarray:
-            return questions.sample(kept[rows], length)
+            return np.asarray(questions.sample(kept[rows], length))
 
         some = items.take(kept)
         best = questions.optimum
@@ -105,27 +108,26 @@ def merged(found: list[tuple[Questions, np.ndarray]]) -> tuple[Items, Any, np.nd
 
 
 def main(folder: Path, n_items: int) -> None:
-    global ITEMS
     for name, freq in SETS.items():
         began = time.perf_counter()
         panel = read(folder / name, freq, n_items)
-        ITEMS = drawn(panel.ids, SEED)
+        everyone = drawn(panel.ids, SEED)
         mixed = np.random.default_rng(SEED).permutation(panel.ids)
         learners, others = np.sort(mixed[: len(mixed) // 2]), np.sort(mixed[len(mixed) // 2 :])
         reach = int(np.ceil((84 + SETTINGS.review_days) / panel.calendar.days_per_period)) + 1
         n = ORIGINS[freq]
         later = [panel.end - reach - k for k in range(n)]
         earlier = [min(later) - reach - k for k in range(n)]
-        training = [at(panel, origin, learners, 4, origin) for origin in earlier]
+        training = [at(panel, everyone, origin, learners, 4, origin) for origin in earlier]
         fitted = OrderSurrogate().fit(*merged(training))
         lesson = judged(panel, training, fitted)
         choice = recommended(lesson, [SURROGATE, "exact", "eoq_rop", "newsvendor", "base_stock"])
-        told = judged(panel, [at(panel, origin, others, 2, origin) for origin in later], fitted)
+        told = judged(panel, [at(panel, everyone, origin, others, 2, origin) for origin in later], fitted)
         figures = report(told)
         print(f"\n{name}: {figures['n']} decisions judged, learned from {fitted.n_rows}; "
               f"{time.perf_counter() - began:.0f} s; recommended on training: {choice['policy']}")  # fmt: skip
-        print(f"{'policy':12} {'expected':>10} {'regret':>7} {'service':>7} {'gap':>6} | {'realised':>10} {'regret':>7} "
-              f"{'service':>7} {'gap':>6} {'bound':>6}")  # fmt: skip
+        half = "".join(f" {word:>{width}}" for word, width in (("regret", 7), ("service", 7), ("gap", 6)))
+        print(f"{'policy':12} {'expected':>10}{half} {'realised':>10}{half} {'bound':>6}")
         for row in figures["policies"]:
             cells = [row["policy"].ljust(12)]
             for kind in ("expected", "realised"):

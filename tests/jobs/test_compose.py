@@ -23,7 +23,7 @@ from jobs.settings import Settings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "replenish")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "reason": None},
