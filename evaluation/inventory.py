@@ -15,6 +15,7 @@ import numpy as np
 
 from demand.panel import Floats
 from models.inventory.items import Items
+from models.inventory.policies import POLICIES
 from models.inventory.replay import Outcome
 from models.inventory.search import Optimum, Sample, price, search
 
@@ -124,14 +125,19 @@ def recommended(judged: Judged, among: Sequence[str]) -> dict[str, Any]:
 
 
 def savings(judged: Judged, policy: str) -> dict[str, Any]:
-    """What ordering by `policy` would have saved on what really followed, against the cheapest simple policy that a
-    company could have kept: {amount, share, against, n}, amount in money over the windows judged."""
-    others = [name for name in ("eoq_rop", "newsvendor", "base_stock") if name in judged.realised and name != policy]
-    costs = {name: float(judged.realised[name].cost.sum()) for name in others}
-    against = min(others, key=lambda name: costs[name])
-    amount = costs[against] - float(judged.realised[policy].cost.sum())
-    return {"amount": amount, "share": amount / costs[against] if costs[against] else None, "against": against,
-            "n": judged.n}  # fmt: skip
+    """What ordering by `policy` saves on what really followed, against the cheapest simple policy that serves as well
+    (at most two points less): {amount, share, against, n}, amount in money over the windows judged; 0 when `policy` is
+    that one, below 0 when it costs more. All None but n when no simple policy serves as well."""
+    rows = {name: _row(judged, name) for name in (*POLICIES, policy) if name in judged.realised}
+    least = (rows[policy]["realised_service"] or 0.0) - SERVICE_TOLERANCE
+    fit = [name for name, row in rows.items()
+           if (name != policy or name in POLICIES) and (row["realised_service"] or 0.0) >= least]  # fmt: skip
+    if not fit:
+        return {"amount": None, "share": None, "against": None, "n": judged.n}
+    against = min(fit, key=lambda name: rows[name]["realised_cost"])
+    cost = rows[against]["realised_cost"]
+    amount = cost - rows[policy]["realised_cost"]
+    return {"amount": amount, "share": amount / cost if cost else None, "against": against, "n": judged.n}
 
 
 def _row(judged: Judged, name: str) -> dict[str, Any]:

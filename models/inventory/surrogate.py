@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import fields
@@ -82,11 +83,14 @@ class OrderSurrogate:
         values = {**config.hyperparameters, **config.training_params, "features": config.features or FEATURES}
         return build(cls, values, where)
 
-    def fit(self, items: Items, facts: Facts, quantity: Floats, min_rows: int = 100,
-            max_rows: int = 10_000_000) -> FittedSurrogate:  # fmt: skip
+    def fit(
+        self, items: Items, facts: Facts, quantity: Floats, min_rows: int = 100, max_rows: int = 10_000_000,
+        max_seconds: float | None = None,
+    ) -> FittedSurrogate:  # fmt: skip
         """Learns quantity / mean daily demand [n] from the scaled features; rows without demand teach nothing.
 
-        Raises FitError ("Insufficient data") below `min_rows` rows with demand; above `max_rows` the last are kept.
+        After `max_seconds` no further tree is grown. Raises FitError ("Insufficient data") below `min_rows` rows with
+        demand; above `max_rows` the last are kept.
         """
         from sklearn.ensemble import GradientBoostingRegressor
 
@@ -97,7 +101,12 @@ class OrderSurrogate:
         seen = [FEATURES.index(name) for name in self.features]
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "features"}
         trees = GradientBoostingRegressor(**given)
-        trees.fit(scaled(items, facts)[rows][:, seen], quantity[rows] / facts.mean[rows])
+        deadline = None if max_seconds is None else time.monotonic() + max_seconds
+
+        def late(*_: object) -> bool:
+            return deadline is not None and time.monotonic() >= deadline
+
+        trees.fit(scaled(items, facts)[rows][:, seen], quantity[rows] / facts.mean[rows], monitor=late)
         return FittedSurrogate(trees, self.features, len(rows))
 
 
