@@ -62,7 +62,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until", "finetune", "alias", "yarn", "top")  # fmt: skip
+                "until", "finetune", "alias", "yarn", "top", "inventory")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -67,7 +67,7 @@ def history(root: Path) -> dict[str, str]:
 def test_when_the_jobs_are_listed_then_each_is_tested_here():
     assert {path.stem for path in CONF.glob("*.yaml")} - {"base"} == {
         "pipeline", "train", "backtest", "forecast", "ingest", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes",
+        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish",
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "reason": None, "alias": "champion"},

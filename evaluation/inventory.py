@@ -1,0 +1,162 @@
+"""How good order quantities are: their cost against the exact optimum, the simple policies, and what really came.
+
+Each quantity is priced twice. `expected`: on the demand paths it was decided on - there nothing can beat the exact
+search at the same service. `realised`: on the demand that really followed - there a forecast can be wrong, a simple
+policy may win, and the clairvoyant optimum (the exact search with the future known) is the bound for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from demand.panel import Floats
+from models.inventory.items import Items
+from models.inventory.policies import POLICIES
+from models.inventory.replay import Outcome
+from models.inventory.search import Optimum, Sample, price, search
+
+EXACT, SURROGATE, CLAIRVOYANT = "exact", "surrogate", "clairvoyant"
+TARGET = 0.78  # 1 - WAPE of quantity (contract 5.3)
+REGRET_TARGET = 0.03
+SERVICE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """n decisions priced: policy -> outcome [n], on the paths and on what really followed.
+
+    quantities: policy -> [n]. reachable [n]: the exact search could reach the wanted service. wanted [n].
+    """
+
+    quantities: Mapping[str, Floats]
+    expected: Mapping[str, Outcome]
+    realised: Mapping[str, Outcome]
+    reachable: np.ndarray
+    wanted: Floats
+
+    @property
+    def n(self) -> int:
+        return len(self.wanted)
+
+
+def judge(
+    items: Items, best: Optimum, quantities: Mapping[str, Floats], sample: Sample, actual: Sample, review_days: int,
+    n_paths: int, memory_mb: float,
+) -> Judged:  # fmt: skip
+    """quantities: policy -> [n], beside the exact ones. actual(rows, W) -> what really was demanded [n, 1, W]."""
+    everyone = {EXACT: best.quantity, **quantities}
+    expected = {
+        name: best.outcome if name == EXACT else price(items, q, sample, review_days, n_paths, memory_mb)
+        for name, q in everyone.items()
+    }
+    realised = {name: price(items, q, actual, review_days, 1, memory_mb) for name, q in everyone.items()}
+    known = search(items, actual, review_days, 1, memory_mb)
+    everyone[CLAIRVOYANT], realised[CLAIRVOYANT] = known.quantity, known.outcome
+    return Judged(everyone, expected, realised, best.reached, items.service)
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """Decisions of several origins as one."""
+
+    def all_of(of: Callable[[Judged], Mapping[str, Outcome]]) -> dict[str, Outcome]:
+        return {
+            name: Outcome(*(np.concatenate([getattr(of(part)[name], figure) for part in parts])
+                            for figure in ("cost", "short", "demanded")))
+            for name in of(parts[0])
+        }  # fmt: skip
+
+    return Judged(
+        {name: np.concatenate([part.quantities[name] for part in parts]) for name in parts[0].quantities},
+        all_of(lambda part: part.expected),
+        all_of(lambda part: part.realised),
+        np.concatenate([part.reachable for part in parts]),
+        np.concatenate([part.wanted for part in parts]),
+    )
+
+
+def report(judged: Judged) -> dict[str, Any]:
+    """The figures of IO3, strict JSON: a row a policy, the targets met or missed, how many decisions they rest on.
+
+    regret is (cost - cost of exact) / cost of exact, of sums over all decisions; null where that sum is 0. service is
+    1 - units short / units demanded, of sums over the decisions whose wanted service the paths say can be reached;
+    gap is that less the service wanted there (weighted by demand). beyond_bound: realised cost above the
+    clairvoyant's, who serves as wanted; a policy that serves less may cost less and be below 0.
+    """
+    rows = [_row(judged, name) for name in judged.quantities]
+    by_name = {row["policy"]: row for row in rows}
+    told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()), "policies": rows}
+    if SURROGATE in judged.quantities:
+        own = by_name[SURROGATE]
+        exact, guess = judged.quantities[EXACT], judged.quantities[SURROGATE]
+        total = float(np.abs(exact).sum())
+        wape = float(np.abs(guess - exact).sum()) / total if total else None
+        accuracy = None if wape is None else max(0.0, 1 - wape)
+        told["quantity"] = {"wape": wape, "accuracy": accuracy, "target": TARGET,
+                            "target_met": accuracy is not None and accuracy >= TARGET}  # fmt: skip
+        simple = [name for name in ("eoq_rop", "newsvendor") if name in by_name]
+        told["surrogate"] = {
+            "regret": own["expected_regret"], "target": REGRET_TARGET,
+            "target_met": own["expected_regret"] is not None and own["expected_regret"] <= REGRET_TARGET,
+            "cheaper_than": {name: own["expected_cost"] < by_name[name]["expected_cost"] for name in simple},
+            "service_short": None if own["realised_gap"] is None else own["realised_gap"] < -SERVICE_TOLERANCE,
+        }  # fmt: skip
+    return told
+
+
+def recommended(judged: Judged, among: Sequence[str]) -> dict[str, Any]:
+    """Which policy was cheapest on what really followed, decided on these decisions: never on those it is judged on.
+
+    A policy whose realised service is more than two points below the best one's of `among` is left out. {policy, costs,
+    service, words}.
+    """
+    rows = {name: _row(judged, name) for name in among}
+    best = max((row["realised_service"] for row in rows.values() if row["realised_service"] is not None), default=None)
+    fit = [name for name, row in rows.items()
+           if best is None or (row["realised_service"] or 0.0) >= best - SERVICE_TOLERANCE]  # fmt: skip
+    costs = {name: rows[name]["realised_cost"] for name in among}
+    chosen = min(fit, key=lambda name: costs[name])
+    service = {name: rows[name]["realised_service"] for name in among}
+    words = f"{chosen} was the cheapest of {len(fit)} policies on what followed {judged.n} earlier decisions"
+    return {"policy": chosen, "costs": costs, "service": service, "n": judged.n, "words": words}
+
+
+def savings(judged: Judged, policy: str) -> dict[str, Any]:
+    """What ordering by `policy` saves on what really followed, against the cheapest simple policy that serves as well
+    (at most two points less): {amount, share, against, n}, amount in money over the windows judged; 0 when `policy` is
+    that one, below 0 when it costs more. All None but n when no simple policy serves as well."""
+    rows = {name: _row(judged, name) for name in (*POLICIES, policy) if name in judged.realised}
+    least = (rows[policy]["realised_service"] or 0.0) - SERVICE_TOLERANCE
+    fit = [name for name, row in rows.items()
+           if (name != policy or name in POLICIES) and (row["realised_service"] or 0.0) >= least]  # fmt: skip
+    if not fit:
+        return {"amount": None, "share": None, "against": None, "n": judged.n}
+    against = min(fit, key=lambda name: rows[name]["realised_cost"])
+    cost = rows[against]["realised_cost"]
+    amount = cost - rows[policy]["realised_cost"]
+    return {"amount": amount, "share": amount / cost if cost else None, "against": against, "n": judged.n}
+
+
+def _row(judged: Judged, name: str) -> dict[str, Any]:
+    quantity = judged.quantities[name]
+    row: dict[str, Any] = {"policy": name, "orders": int((quantity > 0).sum()), "quantity": float(quantity.sum())}
+    for kind, outcomes in (("expected", judged.expected), ("realised", judged.realised)):
+        if name not in outcomes:
+            row |= {f"{kind}_{figure}": None for figure in ("cost", "regret", "service", "gap")}
+            continue
+        of, exact = outcomes[name], outcomes[EXACT]
+        cost, least = float(of.cost.sum()), float(exact.cost.sum())
+        row[f"{kind}_cost"] = cost
+        row[f"{kind}_regret"] = (cost - least) / least if least > 0 else None
+        demanded = of.demanded[judged.reachable]
+        total = float(demanded.sum())
+        service = 1 - float(of.short[judged.reachable].sum()) / total if total > 0 else None
+        wanted = float((demanded * judged.wanted[judged.reachable]).sum()) / total if total > 0 else None
+        row[f"{kind}_service"] = service
+        row[f"{kind}_gap"] = None if service is None or wanted is None else service - wanted
+    bound = float(judged.realised[CLAIRVOYANT].cost.sum())
+    row["beyond_bound"] = (row["realised_cost"] - bound) / bound if bound > 0 else None
+    return row

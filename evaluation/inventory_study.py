@@ -1,0 +1,168 @@
+"""The surrogate of the exact search, learned on some items and dates and judged on other items at later dates.
+
+    dates  ... t t t t | window of the last t | j j j | window of the last j = the newest known period
+    items      half a                            half b
+
+Which half an item is in is told by a hash of its id, so that it stays there. Judged dates begin only when the windows
+of all training dates are over: no demand that a training decision is about is seen by a judged one as its future.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from demand.errors import FitError
+from demand.panel import Floats, Ints, Panel
+from demand.store import bucket_of
+from evaluation.inventory import EXACT, SURROGATE, Judged, joined, judge, recommended, report, savings
+from models.inventory.features import Facts
+from models.inventory.items import Items
+from models.inventory.paths import Days
+from models.inventory.policies import POLICIES
+from models.inventory.questions import Questions, ask, varied
+from models.inventory.replay import Outcome
+from models.inventory.settings import InventorySettings
+from models.inventory.surrogate import FittedSurrogate, OrderSurrogate
+
+LEARNED_DATES, JUDGED_DATES = 4, 3
+LEARNED_COPIES, JUDGED_COPIES = 4, 2  # positions and costs asked of an item at a date
+LEAST_PERIODS = 6  # of history before a decision
+MOST_ITEMS = 4_000  # more teach nothing new and take minutes
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was learned and how good it is.
+
+    told: strict JSON, the report of `evaluation.inventory` with `dates`, `items` and `recommended` (chosen on the
+    training items and dates by what followed there) and `savings` of it, on the judged decisions.
+    """
+
+    fitted: FittedSurrogate
+    judged: Judged
+    told: dict[str, Any]
+
+
+def study(
+    panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, seed: int = 42,
+    min_rows: int = 100, max_rows: int = 10_000_000, max_seconds: float | None = None,
+) -> Study:  # fmt: skip
+    """panel: demand of exactly these items, in their order; NaN = not known (out of stock): filled in histories, and a
+    decision whose window holds one is not judged. `position` of the items does not matter: every position is asked.
+
+    Raises FitError ("Insufficient data") when the history is too short for the dates, or the rows are too few.
+    """
+    chosen = np.arange(len(items))
+    if len(chosen) > MOST_ITEMS:
+        chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:MOST_ITEMS])
+        panel, items = panel.take(chosen), items.take(chosen)
+    half = bucket_of(items.ids, 2).astype(np.int64)
+    learned_at, judged_at = dates(panel, items, settings)
+    asked = [_at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, seed) for at in learned_at]
+    lesson = [one for one in asked if one is not None]
+    if not lesson:
+        raise FitError("Insufficient data: no item has enough history before the training dates",
+                       expected=LEAST_PERIODS, hint="Use a longer history")  # fmt: skip
+    rows, facts, quantity = _merged([questions for questions, _ in lesson])
+    fitted = recipe.fit(rows, facts, quantity, min_rows, max_rows, max_seconds)
+    names = (EXACT, SURROGATE, *POLICIES)
+    choice = recommended(_judged(panel, lesson, fitted, settings), names)
+    others = [_at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, seed + 1) for at in judged_at]
+    held_out = [one for one in others if one is not None]
+    if not held_out:
+        raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
+                       hint="Use more items")  # fmt: skip
+    judged = _judged(panel, held_out, fitted, settings)
+    day = panel.calendar.dates
+    told = report(judged) | {
+        "dates": {"learned": [str(d)[:10] for d in day(learned_at)], "judged": [str(d)[:10] for d in day(judged_at)]},
+        "items": {"in": len(items), "learned": int((half == 0).sum()), "judged": int((half == 1).sum())},
+        "n_learned": fitted.n_rows, "recommended": choice, "savings": savings(judged, choice["policy"]),
+    }  # fmt: skip
+    return Study(fitted, judged, told)
+
+
+def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list[int], list[int]]:
+    """(periods learned at, periods judged at), ascending. Raises FitError when the history has no room for both."""
+    calendar = panel.calendar
+    # Positions are asked at up to twice the lead time: see `varied`.
+    longest = int(items.lead_days.max(initial=0)) * 2 + settings.review_days
+    reach = int(np.ceil(longest / calendar.days_per_period)) + 1
+    step = calendar.periods_in(settings.review_days)
+    newest = panel.end - reach
+    judged = [newest - step * k for k in range(JUDGED_DATES)][::-1]
+    newest = judged[0] - reach
+    learned = [newest - step * k for k in range(LEARNED_DATES)][::-1]
+    first = int(panel.start.min(initial=panel.end)) + LEAST_PERIODS - 1
+    learned = [at for at in learned if at >= first]
+    if not learned:
+        raise FitError(
+            "Insufficient data: the history is too short to learn at one date and judge at later ones",
+            expected_periods=panel.end - newest + LEAST_PERIODS, found=int(panel.lengths.max(initial=0)),
+            hint="Use a longer history, or shorter lead times",
+        )  # fmt: skip
+    return learned, judged
+
+
+def _at(
+    panel: Panel, items: Items, chosen: Ints, origin: int, copies: int, settings: InventorySettings, seed: int
+) -> tuple[Questions, Ints] | None:
+    """The decisions about the chosen items at an origin, and each one's row in the panel; None when there are none."""
+    history = panel.until(origin)
+    rows = history.index_of(items.ids[chosen])
+    old = rows >= 0
+    old[old] = history.lengths[rows[old]] >= LEAST_PERIODS
+    chosen, rows = chosen[old], rows[old]
+    if not len(chosen):
+        return None
+    known = history.take(rows).with_blanks_filled()
+    known = replace(known, y=np.maximum(known.y, 0.0))
+    mean = np.add.reduceat(known.y, known.indptr[:-1]) / known.lengths / known.calendar.days_per_period
+    which, asked = varied(items.take(chosen), mean, settings.review_days, copies, seed + origin)
+    return ask(known, which, asked, settings), chosen[which]
+
+
+def _judged(
+    panel: Panel, found: list[tuple[Questions, Ints]], fitted: FittedSurrogate, settings: InventorySettings
+) -> Judged:
+    """The decisions priced on their paths and on what followed; those whose window is not wholly known are left out."""
+    parts = []
+    for questions, series in found:
+        reach = int((questions.items.lead_days + settings.review_days).max())
+        days = Days.after(panel.calendar, questions.origin, reach)
+        future = np.maximum(panel.window(questions.origin + 1, days.periods), 0.0)[series]
+        kept = np.flatnonzero(np.isfinite(days.spread(future)).all(axis=1))
+        parts.append(_part(questions, days, future, kept, fitted, settings))
+    return joined(parts)
+
+
+def _part(
+    questions: Questions, days: Days, future: Floats, kept: Ints, fitted: FittedSurrogate, settings: InventorySettings
+) -> Judged:
+    def actual(rows: Ints, length: int) -> Floats:
+        daily = Days(days.step[:length], days.share[:length]).spread(future[kept[rows]])
+        return np.asarray(daily[:, None, :])
+
+    def sample(rows: Ints, length: int) -> Floats:
+        return np.asarray(questions.sample(kept[rows], length))
+
+    best = questions.optimum
+    best = replace(best, quantity=best.quantity[kept], outcome=_pick(best.outcome, kept), idle=_pick(best.idle, kept),
+                   reached=best.reached[kept])  # fmt: skip
+    quantities = {SURROGATE: fitted.quantity(questions.items, questions.facts)[kept],
+                  **{name: q[kept] for name, q in questions.simple.items()}}  # fmt: skip
+    return judge(questions.items.take(kept), best, quantities, sample, actual, settings.review_days, settings.paths,
+                 settings.memory_mb)  # fmt: skip
+
+
+def _pick(outcome: Outcome, rows: Ints) -> Outcome:
+    return Outcome(outcome.cost[rows], outcome.short[rows], outcome.demanded[rows])
+
+
+def _merged(parts: list[Questions]) -> tuple[Items, Facts, Floats]:
+    items = Items(**{f.name: np.concatenate([getattr(q.items, f.name) for q in parts]) for f in fields(Items)})
+    facts = Facts(**{f.name: np.concatenate([getattr(q.facts, f.name) for q in parts]) for f in fields(Facts)})
+    return items, facts, np.concatenate([q.optimum.quantity for q in parts])

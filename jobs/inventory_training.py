@@ -1,0 +1,196 @@
+"""The training of the order surrogate: the champion's history and the items' costs in, a judged release out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demand.company.read import read_company
+from demand.company.tables import Company
+from demand.errors import DataError, ModelError
+from demand.panel import Panel
+from demand.store import panel_hash, read_panel
+from evaluation.inventory import CLAIRVOYANT, SURROGATE
+from evaluation.inventory_study import Study, study
+from jobs.entries import KEEP_LISTED
+from jobs.fleet import decisions_of, provenance, registry_of, runs_root, write_config
+from jobs.order_items import Wanted, wanted
+from jobs.run_folder import RunFolder
+from jobs.settings import Settings
+from models.decision_release import keep_model
+from models.inventory.items import Items
+from models.inventory.known import decidable
+from models.inventory.policies import POLICIES
+from models.inventory.surrogate import KIND, OrderSurrogate
+
+
+def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Trains, judges, releases; returns the entry of the run's summary and the lines a person reads.
+
+    The surrogate serves when it costs less than each simple policy that serves as well. Raises DataError without a
+    release of the fleet or without costs, FitError when there is too little to learn from: that is in the history then.
+    """
+    panel, items, found = learning_panel(settings)
+    manifest = provenance(settings, panel_hash(panel), "train") | {"decision": KIND}
+    registry, config = decisions_of(settings, KIND), settings.models[KIND]
+    started = time.perf_counter()
+    try:
+        made = study(
+            panel, items, OrderSurrogate.from_config(config), settings.inventory, seed=settings.seed,
+            min_rows=settings.min_training_samples, max_rows=settings.max_training_samples,
+            max_seconds=config.max_training_time_seconds,
+        )  # fmt: skip
+    except ModelError as error:
+        shared = {name: manifest[name] for name in ("data_hash", "config_hash")}
+        registry.append_history([{
+            "model_type": KIND, "status": "failed", "error": str(error), "trained_at": manifest["created"],
+            "run_id": run_id, "release": None, **shared,
+        }])  # fmt: skip
+        raise
+    seconds = round(time.perf_counter() - started, 1)
+    accuracy = made.told["quantity"]["accuracy"]
+    target = config.min_accuracy_threshold
+    report = made.told | {"kind": found.kind, "unit": found.unit, "notes": list(found.notes),
+                          "below_threshold": accuracy is None or accuracy < target}  # fmt: skip
+    reasons = reasons_against(report, settings.gate.below_threshold, target)
+
+    def begin(new: RunFolder) -> None:
+        write_config(new, settings)
+        new.write_json("evaluation.json", report)
+        new.write_json("manifest.json", manifest)
+
+    run = RunFolder.create(runs_root(settings), run_id, begin)
+    entry = _entry(settings, made, report, manifest, run.run_id) | {"seconds": seconds}
+
+    def fill(folder: Path) -> None:
+        made.fitted.save(folder, {"recommended": report["recommended"], "savings": report["savings"], "report": report})
+
+    kept = keep_model(registry, KIND, fill, entry, reasons)
+    place = f"releases/{kept.release:06d}"
+    whole = {"model_type": KIND, "status": "success", "trained_at": manifest["created"],
+             "model_path": f"{place}/model", **entry, "release": kept.release}  # fmt: skip
+    run.write_json("summary.json", {
+        "run_id": run.run_id, "trained_at": manifest["created"], "decision": KIND, "models_attempted": 1,
+        "models_succeeded": 1, "models_failed": 0, "models_skipped": 0, "failed": {}, "skipped": {}, "served": KIND,
+        "gate": {"passed": not reasons, "reasons": reasons}, "release": kept.release, "results": {KIND: whole},
+    })  # fmt: skip
+    return whole, _lines(report, reasons, registry.place(place))
+
+
+def learning_panel(settings: Settings) -> tuple[Panel, Items, Wanted]:
+    """(demand of the items whose costs are known, the items in its order, what is known of them).
+
+    Styles as the champion's release holds their history; yarns as that history needs them by the bill of materials.
+    Raises DataError without a release or when no item's costs are known.
+    """
+    registry = registry_of(settings)
+    if registry.alias("champion") is None:
+        raise DataError("no_data: no release of the fleet holds a history to learn from",
+                        hint="Run python -m jobs.pipeline first")  # fmt: skip
+    panel = read_panel(registry.open("champion").file("panel"))
+    company = read_company(settings.company) if settings.company.any else Company()
+    inventory = settings.inventory
+    found = wanted(panel, company, settings.company, inventory.items, inventory.table, settings.substitution)
+    # Every position is asked in a study, so what is in stock today does not matter.
+    known = found.known.assign(on_shelf=found.known["on_shelf"].fillna(0.0))
+    ready = decidable(known, inventory)
+    if found.explosion is not None:
+        panel = _of_yarns(panel, found)
+    rows = panel.index_of(ready.items.ids)
+    items = ready.items.take(np.flatnonzero(rows >= 0))
+    if not len(items):
+        raise DataError(
+            f"no_data: what a unit costs is not known of any of the {found.kind}", items=len(found.known),
+            hint="Name a file with columns item and unit_cost as inventory.table, or the company's tables",
+        )  # fmt: skip
+    order = np.argsort(items.ids)
+    items = items.take(order)
+    return panel.take(panel.index_of(items.ids)), items, found
+
+
+def _of_yarns(panel: Panel, found: Wanted) -> Panel:
+    """Pounds a period that the styles' history needs of each yarn: one series a yarn, of the longest style's length."""
+    assert found.explosion is not None
+    length = int(panel.lengths.max())
+    y = np.nan_to_num(panel.with_blanks_filled().window(panel.end - length + 1, length))
+    ids = found.explosion.yarn_ids
+    needed = found.explosion.of(np.maximum(y, 0.0))
+    return Panel(ids, np.arange(len(ids) + 1, dtype=np.int64) * length, needed.ravel(), panel.end, panel.freq,
+                 unit=found.unit)  # fmt: skip
+
+
+def reasons_against(report: Mapping[str, Any], below: str, target: float) -> list[str]:
+    """Why the surrogate may not serve, in words; empty = it may. A simple policy that costs less on what followed, and
+    serves as well (at most two points less), always stops it."""
+    rows = {row["policy"]: row for row in report["policies"]}
+    own, reasons = rows[SURROGATE], []
+    least = (own["realised_service"] or 0.0) - 0.02
+    for name in POLICIES:
+        other = rows[name]
+        if (other["realised_service"] or 0.0) >= least and other["realised_cost"] < own["realised_cost"]:
+            reasons.append(f"{name} cost {other['realised_cost']:,.0f} where the surrogate cost "
+                           f"{own['realised_cost']:,.0f}, and served as well")  # fmt: skip
+    if report["below_threshold"] and below == "block":
+        reasons.append(f"its accuracy is below min_accuracy_threshold ({target:g}), and gate.below_threshold is block")
+    return reasons
+
+
+def _entry(
+    settings: Settings, made: Study, report: Mapping[str, Any], manifest: Mapping[str, Any], run_id: str
+) -> dict[str, Any]:
+    """What the history and the summary say of the training (contract 8.2)."""
+    rows = {row["policy"]: row for row in report["policies"]}
+    own = rows[SURROGATE]
+    ranked = sorted(made.fitted.importances().items(), key=lambda one: -one[1])
+    recipe = replace(OrderSurrogate.from_config(settings.models[KIND]))
+    return {
+        "metrics": {
+            "accuracy": report["quantity"]["accuracy"], "wape": report["quantity"]["wape"],
+            "target": settings.models[KIND].min_accuracy_threshold, "target_met": not report["below_threshold"],
+            "regret": own["expected_regret"], "realised_regret": own["realised_regret"],
+            "service": own["realised_service"], "service_gap": own["realised_gap"],
+            **{f"{name}_regret": rows[name]["expected_regret"] for name in POLICIES},
+            "clairvoyant_cost": rows[CLAIRVOYANT]["realised_cost"], "realised_cost": own["realised_cost"],
+            "recommended": report["recommended"]["policy"], "savings": report["savings"],
+            "train_size": made.fitted.n_rows, "test_size": report["n"], "unit": "fraction", "evaluation_id": run_id,
+        },
+        "parameters": asdict(recipe),
+        "top_features": [list(one) for one in ranked][:KEEP_LISTED],
+        "feature_columns": list(made.fitted.features),
+        "below_threshold": report["below_threshold"],
+        "run_id": run_id,
+        **{name: manifest[name] for name in ("data_hash", "config_hash")},
+    }  # fmt: skip
+
+
+def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[str]:
+    rows = {row["policy"]: row for row in report["policies"]}
+    met = "missed" if report["below_threshold"] else "met"
+    quantity, items = report["quantity"], report["items"]
+    accuracy = "not measurable" if quantity["accuracy"] is None else f"{quantity['accuracy']:.3f}"
+    beside = ", ".join(f"{name} {_share(rows[name]['expected_regret'])}" for name in POLICIES)
+    return [
+        f"Items     {items['learned']} {report['kind']} learned from, {items['judged']} others judged at later dates",
+        f"Regret    {_share(rows[SURROGATE]['expected_regret'])} above the exact search; {beside}",
+        f"Followed  {_share(rows[SURROGATE]['beyond_bound'])} above the clairvoyant cost, "
+        f"the exact search {_share(rows['exact']['beyond_bound'])}",
+        f"Service   {_share(rows[SURROGATE]['realised_service'])} where it can be had, "
+        f"{_points(rows[SURROGATE]['realised_gap'])} against what is wanted",
+        f"Quantity  {accuracy} of 1 - WAPE, target {met}",
+        f"Use       {report['recommended']['policy']}: {report['recommended']['words']}",
+        f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}",
+        f"Release   {place}",
+    ]  # fmt: skip
+
+
+def _share(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1%}"
+
+
+def _points(value: float | None) -> str:
+    return "not known" if value is None else f"{100 * value:+.1f} points"

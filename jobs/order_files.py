@@ -1,0 +1,118 @@
+"""The files of a purchase proposal, and what is printed of it."""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from demand.durable import write_whole
+from jobs.outputs import WIDTH, where, write_parquet
+from models.inventory.policies import POLICIES
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+SERVED_ROWS = 2_000  # of a proposal, the dearest first: what is kept for those who serve it
+_PROPOSAL = {
+    "supplier": "supplier", "item": "item", "quantity": "order_quantity", "unit": "unit", "order_on": "order_on",
+    "expected_on": "expected_on", "used_lead_days": "lead_time_days", "used_moq": "moq", "used_lot": "lot",
+    "unit_cost": "unit_cost", "value": "order_value", "on_shelf": "on_shelf", "on_order": "on_order",
+    "allocated": "allocated", "used_position": "position", "shelf_empty_on": "shelf_empty_on",
+    "cost": "expected_cost", "idle_cost": "cost_without_order", "service": "expected_service",
+    "used_service": "wanted_service", "reachable": "service_reachable", "method": "method", "assumed": "assumed",
+    **{f"{figure}_{policy}": f"{policy}_{figure}" for policy in POLICIES for figure in ("quantity", "cost")},
+    "reason": "reason",
+}  # fmt: skip
+
+
+def proposal_of(made: Mapping[str, Any]) -> pd.DataFrame:
+    """The orders alone, by supplier, the dearest first: the columns an ERP takes."""
+    frame: pd.DataFrame = made["decisions"]
+    orders = frame[frame["status"] == "order"].copy()
+    orders["unit"] = made["summary"]["unit"]
+    for name in _PROPOSAL:
+        if name not in orders:
+            orders[name] = pd.Series(dtype=float)
+    orders = orders.sort_values(["supplier", "value", "item"], ascending=[True, False, True], kind="stable")
+    return orders[list(_PROPOSAL)].rename(columns=_PROPOSAL).reset_index(drop=True)
+
+
+def write_proposal(folder: Path, made: Mapping[str, Any]) -> None:
+    """proposal.csv, proposal.parquet and decisions.parquet."""
+    orders = proposal_of(made)
+    write_parquet(orders, folder / "proposal.parquet")
+    write_parquet(made["decisions"], folder / "decisions.parquet")
+    shown = orders.copy()
+    for name in ("supplier", "item", "reason", "assumed", "unit"):
+        shown[name] = [_harmless(str(text)) for text in shown[name]]
+    write_whole(
+        folder / "proposal.csv",
+        lambda path: shown.to_csv(path, index=False, float_format="%.6g", quoting=csv.QUOTE_MINIMAL),
+    )
+
+
+def latest_of(made: Mapping[str, Any], run_id: str, at: str) -> dict[str, Any]:
+    """What is kept to be served: the summary and the dearest orders, strict JSON; `left_out` says how many more."""
+    orders = proposal_of(made)
+    kept = orders.sort_values(["order_value", "item"], ascending=[False, True], kind="stable").head(SERVED_ROWS)
+    rows = [{name: _plain(value) for name, value in row.items()} for row in kept.to_dict("records")]
+    return {"run_id": run_id, "at": at, **made["summary"], "orders": rows, "left_out": len(orders) - len(rows)}
+
+
+def told(made: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the proposal comes to, at 80 columns."""
+    summary = made["summary"]
+    n, kind = summary["items"], summary["kind"]
+    lines = [
+        f"Items     {n['in']} {kind} in = {n['ordered']} to order + {n['nothing_needed']} nothing needed + "
+        f"{n['no_data']} no data",
+        f"Method    {summary['method']}: {summary['method_reason']}",
+    ]
+    if summary["missing"]:
+        lines.append("Missing   " + "; ".join(f"{name}: {count}" for name, count in summary["missing"].items()))
+    if summary["assumed"]:
+        lines.append("Assumed   " + "; ".join(f"{name}: {count}" for name, count in summary["assumed"].items()))
+    if summary["cost"]:
+        cost = summary["cost"]
+        beside = ", ".join(f"{policy} {cost[policy]:,.0f}" for policy in POLICIES)
+        lines.append(
+            f"Cost      {cost['chosen']:,.0f} expected, {cost['without_orders']:,.0f} without orders; {beside}"
+        )
+    if summary["unreachable"]:
+        lines.append(f"Service   {summary['unreachable']} items cannot reach the wanted service with any quantity")
+    for match in summary["matches"]:
+        share = match["matched_volume"] / match["volume"] if match["volume"] else 0.0
+        lines.append(
+            f"Join      {match['join']}: {match['matched_rows']} of {match['rows']} rows, {share:.0%} of volume"
+        )
+    lines += [f"Note      {note}" for note in summary["notes"]]
+    table = _suppliers(summary) if summary["suppliers"] else []
+    out = [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+    return [*out, *table, *where([("Proposal", folder / "proposal.csv"), ("Decisions", folder / "decisions.parquet")])]
+
+
+def _suppliers(summary: Mapping[str, Any]) -> list[str]:
+    """One line a supplier."""
+    lines = [f"{'Supplier':<24}{'items':>7}{'quantity':>14}{'value':>14}{'MOQ':>10}{'lead':>8}"]
+    for one in summary["suppliers"]:
+        lead = "differs" if one["lead_time_days"] is None else f"{one['lead_time_days']:.0f} d"
+        moq = "differs" if one["moq"] is None else f"{one['moq']:,.0f}"
+        value = "not known" if one["value"] is None else f"{one['value']:,.0f}"
+        name = one["supplier"] or "(none stated)"
+        lines.append(f"{name[:23]:<24}{one['items']:>7}{one['quantity']:>14,.0f}{value:>14}{moq:>10}{lead:>8}")
+    return lines
+
+
+def _harmless(text: str) -> str:
+    """Spreadsheets run cells that begin like a formula; a leading apostrophe makes them text (OWASP CSV injection)."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _plain(value: Any) -> Any:
+    """A cell as strict JSON has it: what is not known is null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value

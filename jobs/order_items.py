@@ -1,0 +1,173 @@
+"""The items an order is decided for - styles of the release or the company's yarns - and what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from demand.company.joins import Explosion, Match, explosion, lead_times
+from demand.company.settings import CompanySettings
+from demand.company.tables import NAMES, Company
+from demand.errors import DataError, SettingsError
+from demand.panel import Floats, Panel
+from demand.parsing import parse_numbers
+from demand.sources import SourceSettings, read_tables
+from demand.units import UNIT_WORDS
+from features.yarn_catalogue import on_time_shares
+from features.yarn_settings import SubstitutionSettings
+from models.inventory.known import NUMBERS, blank
+
+STYLES, YARNS = "styles", "yarns"
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The items and what is known of them.
+
+    kind: styles or yarns. known: a row an item with the columns of `models.inventory.known`. unit: of quantities.
+    explosion: how the styles' demand becomes the yarns', None for styles. notes: what was found, in words.
+    """
+
+    kind: str
+    known: pd.DataFrame
+    unit: str
+    explosion: Explosion | None = None
+    notes: tuple[str, ...] = ()
+    matches: tuple[Match, ...] = field(default_factory=tuple)
+
+
+def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, table: str | None,
+           substitution: SubstitutionSettings) -> Wanted:  # fmt: skip
+    """items: styles, yarns, or auto = yarns when the company's yarn stock and bill of materials are there.
+
+    Raises DataError naming the table that is missing when yarns are asked for, SettingsError when nothing says what is
+    in stock.
+    """
+    there = company.stock is not None and company.bom is not None and company.cross_reference is not None
+    kind = (YARNS if there else STYLES) if items == "auto" else items
+    if kind == YARNS:
+        found = _yarns(panel, company, told, substitution)
+    else:
+        found = _styles(panel, company)
+    if table is not None:
+        known, notes = _overlaid(found.known, table)
+        found = replace(found, known=known, notes=(*found.notes, *notes))
+    if found.known["on_shelf"].isna().all():
+        raise SettingsError(
+            f"no table says what is in stock of any of the {kind}", key="inventory.table or company.folder",
+            items=len(found.known), hint="Name a file with columns item, on_shelf, unit_cost as inventory.table, or "
+            "the folder of the company's tables as company.folder",
+        )  # fmt: skip
+    return found
+
+
+def _styles(panel: Panel, company: Company) -> Wanted:
+    known = blank(panel.n_series)
+    known["item"] = panel.ids.astype(object)
+    notes: list[str] = []
+    if company.style_stock is not None:
+        table = company.style_stock
+        units = table["unit"].map(_unit_word)
+        same = units.eq(_unit_word(panel.unit)) if panel.unit else pd.Series(True, index=table.index)
+        if not same.all():
+            notes.append(f"{int((~same).sum())} rows of the {NAMES['style_stock']} are in another unit and not used")
+        shelf = table[same].groupby("style")["quantity"].sum()
+        known["on_shelf"] = shelf.reindex(panel.ids).to_numpy(dtype=np.float64)
+    return Wanted(STYLES, known, panel.unit, notes=tuple(notes))
+
+
+def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: SubstitutionSettings) -> Wanted:
+    stock = company.stock
+    if stock is None:
+        raise DataError("a table of the company is missing", missing_table=NAMES["stock"],
+                        hint="Put the export into company.folder, or name it as company.stock")  # fmt: skip
+    volume = np.add.reduceat(np.nan_to_num(panel.y), panel.indptr[:-1])
+    links = explosion(panel.ids, volume, panel.unit, company, told)
+    ids = np.unique(np.concatenate([stock["yarn_id"].to_numpy(dtype=str), links.yarn_ids]))
+    known = blank(len(ids))
+    known["item"] = ids.astype(object)
+    shelf = stock.drop_duplicates("yarn_id").set_index("yarn_id").reindex(ids)
+    for ours, theirs in (("on_shelf", "theoretical_lb"), ("on_order", "on_order_lb"), ("allocated", "allocated_lb"),
+                         ("unit_cost", "cost_per_lb")):  # fmt: skip
+        known[ours] = shelf[theirs].to_numpy(dtype=np.float64)
+    supplier = shelf["supplier"].fillna("").to_numpy(dtype=object)
+    if company.yarns is not None:
+        master = company.yarns.drop_duplicates("yarn_id").set_index("yarn_id").reindex(ids)
+        known["unit_cost"] = known["unit_cost"].fillna(pd.Series(master["cost_per_lb"].to_numpy(dtype=np.float64)))
+        supplier = np.where(supplier == "", master["supplier"].fillna("").to_numpy(dtype=object), supplier)
+    known["supplier"] = supplier
+    of = pd.Series(supplier, dtype=object)
+    notes = []
+    if company.suppliers is not None:
+        table = company.suppliers.drop_duplicates("supplier").set_index("supplier")
+        known["lead_time_days"] = of.map(lead_times(company, told)).to_numpy(dtype=np.float64)
+        known["moq"] = of.map(table["moq_lb"]).to_numpy(dtype=np.float64)
+    else:
+        notes.append(f"the table {NAMES['suppliers']} is missing: lead times and minimum orders are defaults")
+    shares = on_time_shares(company.purchase_orders, substitution)
+    known["supplier_reliability"] = of.map(shares).to_numpy(dtype=np.float64)
+    return Wanted(YARNS, known, "lbs", links, tuple(notes), links.matches)
+
+
+def _unit_word(unit: Any) -> str:
+    text = str(unit).strip().lower().rstrip(".")
+    return next((name for name, words in UNIT_WORDS.items() if text in words), text)
+
+
+def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
+    """The same items with the figures of a file of one row an item in the place of what was known.
+
+    Raises DataError when the file has no column `item`, none of the figures, an item twice or a figure that cannot be
+    read.
+    """
+    tables, _ = read_tables(SourceSettings(path=path))
+    if len(tables) != 1:
+        raise DataError("inventory.table is one file", key="inventory.table", found=[file.name for _, file in tables])
+    raw, file = tables[0]
+    columns = raw.columns
+    names = {str(name).strip().lower(): name for name in columns.column_names}
+    figures = [name for name in NUMBERS if name in names]
+    if "item" not in names or not figures:
+        raise DataError(
+            "the table of the items has no column item, or none of their figures", file=file.name,
+            found=columns.column_names, expected=["item", "supplier", *NUMBERS], hint="Rename its headers",
+        )  # fmt: skip
+    item = pd.Series([str(v).strip() for v in columns[names["item"]].to_pylist()], dtype=object)
+    if item.duplicated().any():
+        raise DataError("items are there twice", file=file.name, count=int(item.duplicated().sum()),
+                        first=item[item.duplicated()].tolist()[:5])  # fmt: skip
+    place = pd.Series(np.arange(len(known)), index=known["item"]).reindex(item).to_numpy(dtype=np.float64)
+    here = np.flatnonzero(~np.isnan(place))
+    at = place[here].astype(np.int64)
+    result = known.copy()
+    for name in figures:
+        value = _figures(columns[names[name]], name, file.name)[here]
+        stated = ~np.isnan(value)
+        column = result[name].to_numpy(dtype=np.float64, copy=True)
+        column[at[stated]] = value[stated]
+        result[name] = column
+    if "supplier" in names:
+        said = [str(v or "").strip() for v in columns[names["supplier"]].to_pylist()]
+        supplier = result["supplier"].to_numpy(dtype=object, copy=True)
+        for row, to in zip(here, at, strict=True):
+            supplier[to] = said[row] or supplier[to]
+        result["supplier"] = supplier
+    unknown = [name for lower, name in names.items() if lower not in (*NUMBERS, "item", "supplier")]
+    notes = [f"{file.name}: {len(here)} of {len(item)} rows are items of the release"]
+    if unknown:
+        notes.append(f"{file.name}: columns not used: {', '.join(unknown[:5])}")
+    return result, notes
+
+
+def _figures(column: Any, name: str, file: str) -> Floats:
+    parsed = parse_numbers(column)
+    if parsed.unreadable.any():
+        rows = np.flatnonzero(parsed.unreadable)
+        raise DataError(
+            "figures of the items cannot be read", file=file, column=name, count=len(rows),
+            first=[str(column[int(row)]) for row in rows[:5]], hint="Write plain numbers, or leave the cell blank",
+        )  # fmt: skip
+    return parsed.values

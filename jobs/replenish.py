@@ -1,0 +1,298 @@
+"""`python -m jobs.replenish`: how much to order now, from the released forecast and the company's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from demand.calendar import Calendar
+from demand.company.read import read_company
+from demand.company.tables import Company
+from demand.durable import write_whole
+from demand.errors import SettingsError
+from demand.panel import Floats, Panel
+from demand.store import read_panel
+from features.yarn_settings import SubstitutionSettings
+from jobs.entry import OK, run
+from jobs.fleet import registry_of, registry_place, runs_root, write_config
+from jobs.order_batches import (
+    OfStyles,
+    decide_all,
+    style_batches,
+    yarn_batches,
+    yarn_paths,
+    yarn_seasonality,
+)
+from jobs.order_files import latest_of, told, write_proposal
+from jobs.order_items import Wanted, wanted
+from jobs.run_folder import RunFolder
+from jobs.settings import Settings
+from jobs.show import show
+from models.base import Forecast
+from models.decision_release import MODEL, decision_registry
+from models.files import read_card, write_json
+from models.forecast_files import read_forecasts
+from models.inventory.known import Decidable, decidable
+from models.inventory.paths import Days
+from models.inventory.policies import POLICIES
+from models.inventory.search import window_days
+from models.inventory.surrogate import KIND, FittedSurrogate
+from models.release import Release
+
+LATEST = "orders"  # below the storage root: the newest proposal, for those who serve it
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """How quantities are decided, and why. fitted: only for the surrogate. version: its release, None without."""
+
+    name: str
+    why: str
+    fitted: FittedSurrogate | None = None
+    version: int | None = None
+
+
+def body(settings: Settings, now: datetime | None = None) -> int:
+    """Writes a run folder with proposal.csv and .parquet (what to order), decisions.parquet (a row an item, every
+    figure) and replenish.json, and `<storage.root>/orders/latest.json`. Exit code 0, also when nothing is to be ordered
+    or items lack data: that is the answer. Raises VersionNotFound without a release."""
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    release = registry_of(settings).open("champion")
+    made = propose(settings, release, read_company(settings.company) if settings.company.any else Company())
+
+    def fill(new: RunFolder) -> None:
+        write_config(new, settings)
+        write_proposal(new.path, made)
+        new.write_json("replenish.json", made["summary"])
+        new.write_json("manifest.json", {"job": "replenish", "release": release.number, "run_id": new.run_id})
+
+    folder = RunFolder.create(runs_root(settings), settings.run_id, fill)
+    file_latest(settings, made, folder.run_id, moment)
+    show(*told(made, folder.path))
+    return OK
+
+
+def propose(settings: Settings, release: Release, company: Company) -> dict[str, Any]:
+    """{summary, decisions}: strict JSON, and a frame of one row an item."""
+    panel = read_panel(release.file("panel"))
+    ((served, forecast),) = read_forecasts(release.file("forecasts.parquet"))
+    blanks = release.json("card.json")["blanks"]
+    history = panel.until(forecast.origin).with_blanks_filled(blanks)
+    told_by, inventory = settings.company, settings.inventory
+    found = wanted(history, company, told_by, inventory.items, inventory.table, SubstitutionSettings())
+    ready = decidable(found.known, inventory)
+    missing = dict(ready.missing)
+    keep = _with_demand(found, ready, history, forecast, settings, missing)
+    method = choose(settings, len(keep))
+    decisions = _decide(found, ready, keep, history, forecast, settings, method)
+    frame = _frame(found, ready, keep, decisions, missing, forecast, method.name)
+    return {"summary": _summary(settings, release, served, found, frame, forecast, method), "decisions": frame}
+
+
+def _with_demand(
+    found: Wanted, ready: Decidable, history: Panel, forecast: Forecast, settings: Settings,
+    missing: dict[int, tuple[str, ...]],
+) -> np.ndarray:  # fmt: skip
+    """Places in `ready` of the items whose demand is known; the others are added to `missing`."""
+    names = ready.items.ids
+    if found.explosion is None:
+        has = np.ones(len(names), dtype=bool)
+        if settings.inventory.demand == "forecast":
+            made = forecast.ids[forecast.made]
+            has = np.isin(names, made)
+        why = "forecast"
+    else:
+        has = np.isin(names, found.explosion.yarn_ids)
+        why = "demand: no style of the release is made of it"
+    for row in ready.rows[~has]:
+        missing[int(row)] = (why,)
+    return np.flatnonzero(has)
+
+
+def choose(settings: Settings, n: int) -> Method:
+    """The method of `inventory.method`; with auto what the newest surrogate's judgement recommends.
+
+    Raises SettingsError when a surrogate is asked for and none is kept.
+    """
+    asked = settings.inventory.method
+    if asked == "exact":
+        return Method("exact", "inventory.method=exact")
+    registry = decision_registry(*registry_place(settings), KIND)
+    if registry.alias("champion") is None:
+        if asked == "surrogate":
+            raise SettingsError("no surrogate is kept", key="inventory.method", found=asked,
+                                hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
+        return Method("exact", "no judgement of earlier decisions is kept")
+    release = registry.open("champion")
+    folder = release.file(MODEL)
+    fitted, judged = FittedSurrogate.load(folder), read_card(folder)["recommended"]
+    if asked == "surrogate":
+        return Method("surrogate", "inventory.method=surrogate", fitted, release.number)
+    if judged["policy"] in POLICIES:
+        return Method(judged["policy"], judged["words"], None, release.number)
+    if n > settings.inventory.exact_items:
+        return Method("surrogate", f"{n} items are more than inventory.exact_items", fitted, release.number)
+    return Method("exact", "no simple policy was cheaper on earlier decisions", None, release.number)
+
+
+def _decide(
+    found: Wanted, ready: Decidable, keep: np.ndarray, history: Panel, forecast: Forecast, settings: Settings,
+    method: Method,
+) -> dict[str, Any]:  # fmt: skip
+    if not len(keep):
+        return {}
+    inventory = settings.inventory
+    items, on_shelf = ready.items.take(keep), ready.on_shelf[keep]
+    reach = int(window_days(items, inventory.review_days).max())
+    days = Days.after(Calendar(forecast.freq), forecast.origin, reach)
+    longest = int(history.lengths.max())
+    by_forecast = inventory.demand == "forecast"
+    everyone = OfStyles(history, _aligned(forecast, history) if by_forecast else None, longest)
+    if found.explosion is None:
+        batches = style_batches(items, on_shelf, everyone.take(history.index_of(items.ids)), days)
+    else:
+        links = found.explosion
+        rows = np.searchsorted(links.yarn_ids, items.ids)
+        paths = yarn_paths(links, everyone, days.periods, inventory.paths)[rows]
+        batches = yarn_batches(items, on_shelf, paths, yarn_seasonality(links, history, days)[rows], days)
+    return decide_all(batches, settings, method.name, method.fitted)
+
+
+def _aligned(forecast: Forecast, history: Panel) -> Forecast:
+    """The forecast's rows in the order of the history's series."""
+    order = np.argsort(forecast.ids)
+    return forecast.take(order[np.searchsorted(forecast.ids[order], history.ids)])
+
+
+def _frame(
+    found: Wanted, ready: Decidable, keep: np.ndarray, decided: Mapping[str, Floats],
+    missing: Mapping[int, tuple[str, ...]], forecast: Forecast, method: str,
+) -> pd.DataFrame:  # fmt: skip
+    """A row an item: what is known, status order | none | no_data, the decision, dates and reasons."""
+    frame = found.known.copy()
+    rows = ready.rows[keep]
+    frame["status"] = "no_data"
+    frame["missing"] = ""
+    for place, names in missing.items():
+        frame.loc[place, "missing"] = ", ".join(names)
+    for name in ("lead_days", "holding", "ordering", "stockout", "reliability", "service", "lot", "moq", "position"):
+        frame[f"used_{name}"] = np.nan
+        frame.loc[rows, f"used_{name}"] = getattr(ready.items, name)[keep].astype(np.float64)
+    assumed = ready.assumed[keep].astype(object)
+    for name, values in decided.items():
+        if name.startswith("assumed_"):
+            word = "demand_variability" if name.endswith("variability") else "seasonality_index"
+            assumed = np.array([
+                f"{a}, {word}".strip(", ") if flag else a for a, flag in zip(assumed, values, strict=True)
+            ], dtype=object)  # fmt: skip
+            continue
+        column = np.full(len(frame), np.nan) if values.dtype != bool else np.zeros(len(frame), dtype=bool)
+        column[rows] = values
+        frame[name] = column
+    frame["assumed"] = ""
+    frame.loc[rows, "assumed"] = assumed
+    if not decided:
+        return frame
+    frame.loc[rows, "status"] = np.where(decided["quantity"] > 0, "order", "none")
+    frame["method"] = np.where(frame["status"] == "no_data", "", method)
+    end = Calendar(forecast.freq).spans(np.array([forecast.origin]))[1][0]
+    day = np.where(frame["cover_days"].notna(), frame["cover_days"].fillna(0), 0).astype(np.int64)
+    dates = np.datetime_as_string(end + day.astype("timedelta64[D]"), unit="D")
+    frame["shelf_empty_on"] = np.where(frame["cover_days"].notna(), dates, "")
+    lead = frame["used_lead_days"].fillna(0).to_numpy().astype(np.int64)
+    frame["order_on"] = str(end + np.timedelta64(1, "D"))
+    frame["expected_on"] = np.datetime_as_string(end + np.timedelta64(1, "D") + lead.astype("timedelta64[D]"), unit="D")
+    frame["value"] = frame["quantity"] * frame["unit_cost"]
+    frame["reason"] = _reasons(frame, found.unit)
+    return frame
+
+
+def _reasons(frame: pd.DataFrame, unit: str) -> list[str]:
+    """Why, in words, a sentence an item."""
+    out = []
+    columns = ("status", "missing", "used_position", "daily_mean", "window_days", "shelf_empty_on", "cost", "idle_cost",
+               "idle_service", "used_service", "reachable", "assumed")  # fmt: skip
+    for status, lacks, position, daily, window, empty, cost, idle, fill, wish, reachable, assumed in zip(
+        *(frame[name] for name in columns), strict=True
+    ):
+        if status == "no_data":
+            out.append(f"no data: {lacks}")
+            continue
+        need = f"{daily * window:,.0f} {unit} expected in {window:.0f} days, {position:,.0f} at hand or coming"
+        dry = f"; the shelf is empty about {empty}" if empty else ""
+        if status == "none":
+            served = f"; {fill:.0%} served without an order" if idle == idle else ""
+            out.append(f"{need}{dry}{served}")
+        else:
+            hard = "" if reachable else f"; no quantity reaches {wish:.0%}, this is the best"
+            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{hard}"
+                       + (f"; assumed: {assumed}" if assumed else ""))  # fmt: skip
+    return out
+
+
+def _summary(
+    settings: Settings, release: Release, served: str, found: Wanted, frame: pd.DataFrame, forecast: Forecast,
+    method: Method,
+) -> dict[str, Any]:  # fmt: skip
+    count = {name: int((frame["status"] == name).sum()) for name in ("order", "none", "no_data")}
+    lacks = frame.loc[frame["status"] == "no_data", "missing"].value_counts()
+    orders = frame[frame["status"] == "order"]
+    origin = str(Calendar(forecast.freq).dates(np.array([forecast.origin]))[0])[:10]
+    told: dict[str, Any] = {
+        "status": "success" if len(orders) or count["none"] else "no_data",
+        "release": release.number, "served": served, "origin": origin, "kind": found.kind, "unit": found.unit,
+        "method": method.name, "method_reason": method.why, "judged_by": method.version,
+        "review_days": settings.inventory.review_days, "demand": settings.inventory.demand,
+        "items": {"in": len(frame), "ordered": count["order"], "nothing_needed": count["none"],
+                  "no_data": count["no_data"]},
+        "missing": {str(name): int(n) for name, n in lacks.items()},
+        "assumed": _assumed(frame), "unreachable": 0, "cost": None, "suppliers": [],
+        "notes": list(found.notes),
+        "matches": [
+            {"join": m.join, "rows": m.rows, "matched_rows": m.matched_rows, "volume": m.volume,
+             "matched_volume": m.matched_volume, "unit": m.unit, "unmatched": list(m.unmatched)} for m in found.matches
+        ],
+    }  # fmt: skip
+    if "cost" not in frame:
+        return told
+    here = frame[frame["status"] != "no_data"]
+    told["unreachable"] = int((~here["reachable"].astype(bool)).sum())
+    told["cost"] = {
+        "chosen": float(here["cost"].sum()), "without_orders": float(here["idle_cost"].sum()),
+        **{policy: float(here[f"cost_{policy}"].sum()) for policy in POLICIES},
+    }  # fmt: skip
+    for name, group in orders.groupby("supplier", sort=True):
+        told["suppliers"].append({
+            "supplier": str(name), "items": len(group), "quantity": float(group["quantity"].sum()),
+            "value": None if group["value"].isna().any() else float(group["value"].sum()),
+            "moq": _one(group["used_moq"]), "lead_time_days": _one(group["used_lead_days"]),
+        })  # fmt: skip
+    return told
+
+
+def _assumed(frame: pd.DataFrame) -> dict[str, int]:
+    names = frame["assumed"].str.split(", ").explode()
+    return {str(name): int(n) for name, n in names[names != ""].value_counts().items()}
+
+
+def _one(values: pd.Series) -> float | None:
+    """The value all share, None when they differ."""
+    return float(values.iloc[0]) if values.nunique() == 1 else None
+
+
+def file_latest(settings: Settings, made: Mapping[str, Any], run_id: str, moment: datetime) -> Path:
+    """latest.json and latest.parquet of `<storage.root>/orders`, for those who serve them."""
+    root = Path(settings.storage.root) / LATEST
+    root.mkdir(parents=True, exist_ok=True)
+    at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return write_whole(root / "latest.json", lambda path: write_json(path, latest_of(made, run_id, at)))
+
+
+if __name__ == "__main__":
+    run("replenish", body)

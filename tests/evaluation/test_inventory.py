@@ -1,0 +1,69 @@
+"""The judgement of order quantities: regret, service, bound, recommendation, savings; on figures worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluation.inventory import CLAIRVOYANT, EXACT, SURROGATE, joined, judge, recommended, report, savings
+from models.inventory.search import search
+from tests.models.inventory.made import items_of
+
+
+@pytest.fixture(scope="module")
+def judged():
+    rng = np.random.default_rng(4)
+    items = items_of(40, position=rng.integers(0, 30, 40).astype(float), lead_days=5, reliability=1.0)
+    past, future = rng.poisson(1.0, (40, 12, 15)).astype(float), rng.poisson(1.0, (40, 1, 15)).astype(float)
+    best = search(items, lambda rows, length: past[rows, :, :length], 10, 12)
+    quantities = {SURROGATE: best.quantity + 1, "eoq_rop": best.quantity * 0, "newsvendor": best.quantity + 30,
+                  "base_stock": best.quantity + 3}  # fmt: skip
+    return judge(items, best, quantities, lambda r, n: past[r, :, :n], lambda r, n: future[r, :, :n], 10, 12, 64)
+
+
+def test_when_reported_then_regret_service_and_bound_are_those_of_the_sums(judged):
+    told = report(judged)
+    rows = {row["policy"]: row for row in told["policies"]}
+    exact = judged.expected[EXACT]
+    assert rows[EXACT]["expected_regret"] == 0
+    for name, of in judged.expected.items():
+        assert rows[name]["expected_regret"] == pytest.approx(of.cost.sum() / exact.cost.sum() - 1)
+    assert rows[CLAIRVOYANT]["beyond_bound"] == 0
+    for name in judged.quantities:
+        here = judged.realised[name]
+        kept = judged.reachable
+        bound = judged.realised[CLAIRVOYANT].cost.sum()
+        assert rows[name]["beyond_bound"] == pytest.approx(here.cost.sum() / bound - 1)
+        assert rows[name]["realised_service"] == pytest.approx(1 - here.short[kept].sum() / here.demanded[kept].sum())
+    assert rows["newsvendor"]["expected_cost"] > rows[EXACT]["expected_cost"]
+
+
+def test_when_quantities_are_compared_then_their_accuracy_is_one_minus_wape(judged):
+    told = report(judged)["quantity"]
+    wape = 40 / judged.quantities[EXACT].sum()
+    assert told["wape"] == pytest.approx(wape)
+    assert told["accuracy"] == pytest.approx(max(0, 1 - wape))
+    assert told["target_met"] == (told["accuracy"] >= 0.78)
+
+
+def test_when_parts_are_joined_then_the_report_is_that_of_all(judged):
+    both = joined([judged, judged])
+    one, two = report(judged), report(both)
+    assert two["n"] == 2 * one["n"]
+    assert two["policies"][0]["expected_cost"] == pytest.approx(2 * one["policies"][0]["expected_cost"])
+
+
+def test_when_a_policy_is_cheap_because_it_serves_nobody_then_it_is_not_recommended(judged):
+    names = [SURROGATE, EXACT, "eoq_rop", "newsvendor", "base_stock"]
+    choice = recommended(judged, names)
+    assert choice["policy"] != "eoq_rop"
+    fit = [n for n in names if choice["service"][n] >= max(choice["service"].values()) - 0.02]
+    assert choice["policy"] == min(fit, key=lambda name: choice["costs"][name])
+
+
+def test_when_savings_are_told_then_they_are_against_the_cheapest_that_serves_as_well(judged):
+    told = savings(judged, EXACT)
+    assert told["against"] in ("newsvendor", "base_stock")  # nothing is ordered by the other one
+    cost = judged.realised[told["against"]].cost.sum()
+    assert told["amount"] == pytest.approx(cost - judged.realised[EXACT].cost.sum())
+    assert savings(judged, told["against"])["amount"] == 0

@@ -1,0 +1,142 @@
+"""jobs.replenish on a small real release: accounting, no_data, defaults, methods, files; without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demand.company.demo import make_company
+from demand.company.demo_files import write_company
+from demand.company.tables import Company
+from demand.synthetic import SyntheticSettings
+from demand.synthetic import fleet_panel as demo_panel
+from jobs import compose
+from jobs.entry import exit_code
+from jobs.fleet import registry_of
+from jobs.replenish import body, propose
+from tests.acceptance.made import strict_json
+from tests.serve_app.made import fleet_panel, make_release
+
+pytestmark = pytest.mark.slow
+FEW = ("inventory.paths=16", "parallel_training=false", "log_level=WARNING")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replenish")
+    make_release(folder, panel=fleet_panel(8))
+    table = pd.DataFrame({
+        "item": [f"S00{i}" for i in range(6)], "on_shelf": [0, 40, 10_000, np.nan, 5, 12],
+        "unit_cost": ["4.50", "$7.00", "3", "2", "", "1,200"], "supplier": ["Mill B", "=A", "Mill B", "", "", "Mill B"],
+        "lead_time_days": [7, 10, 7, 7, 7, np.nan], "moq": [0, 500, 0, 0, 0, np.nan],
+    })  # fmt: skip
+    table.to_csv(folder / "items.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(root):
+    return compose.load("replenish", [*FEW, f"storage.root={root}", f"inventory.table={root / 'items.csv'}"])
+
+
+def ran(root, run_id, *told):
+    argv = [*FEW, f"storage.root={root}", f"run_id={run_id}", *told]
+    code = exit_code("replenish", body, argv)
+    return code, root / "runs" / run_id
+
+
+def test_when_a_table_is_given_then_every_item_is_accounted_for(root, capsys):
+    code, folder = ran(root, "styles", f"inventory.table={root / 'items.csv'}")
+    assert code == 0
+    said = strict_json(folder / "replenish.json")
+    n = said["items"]
+    assert n["in"] == 8 == n["ordered"] + n["nothing_needed"] + n["no_data"]
+    rows = pd.read_parquet(folder / "decisions.parquet").set_index("item")
+    assert rows.loc["S002", "status"] == "none"
+    assert rows.loc["S003", "missing"] == "stock"
+    assert rows.loc["S004", "missing"] == "unit cost"
+    assert rows.loc["S006", "missing"] == "stock, unit cost"
+    assert rows.loc["S001", "quantity"] >= 500  # its smallest order
+    assert "lead_time_days" in rows.loc["S005", "assumed"]
+    assert "lead_time_days" not in rows.loc["S000", "assumed"]
+    assert rows.loc["S005", "used_holding"] == pytest.approx(0.25 * 1200)
+    assert rows.loc["S000", "shelf_empty_on"] == "2025-09-01"
+    assert said["assumed"]["ordering_cost"] == n["ordered"] + n["nothing_needed"]
+    proposal = pd.read_csv(folder / "proposal.csv")
+    assert set(proposal["item"]) == set(rows.index[rows["status"] == "order"])
+    assert "'=A" in set(proposal["supplier"])  # no formula for a spreadsheet
+    assert proposal["reason"].str.contains("without an order").all()
+    assert [one["supplier"] for one in said["suppliers"]] == sorted(proposal["supplier"].str.lstrip("'").unique())
+    latest = strict_json(root / "orders" / "latest.json")
+    assert latest["run_id"] == "styles"
+    assert len(latest["orders"]) == n["ordered"]
+    printed = capsys.readouterr().out
+    assert "8 styles in" in printed
+    assert all(len(line) <= 80 for line in printed.splitlines() if "/" not in line)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lead_time_days", 30), ("service_level", 0.6), ("holding_rate", 40), ("ordering_cost", 9000),
+     ("stockout_cost", 0.001), ("supplier_reliability", 0.1), ("review_days", 7), ("lot", 64), ("moq", 900),
+     ("paths", 3), ("demand", "history")],
+)  # fmt: skip
+def test_when_a_default_changes_then_decisions_do(base, key, value):
+    changed = replace(base, inventory=replace(base.inventory, **{key: value}))
+    release = registry_of(base).open("champion")
+    figures = ("quantity", "cost", "service")
+    before, after = (propose(s, release, Company())["decisions"][list(figures)] for s in (base, changed))
+    assert not before.equals(after)
+
+
+def test_when_nothing_says_what_is_in_stock_then_it_is_refused_and_nothing_is_written(root, capsys):
+    code, folder = ran(root, "bare")
+    assert code == 2
+    assert "inventory.table" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [("item,shelf", "S000,3", "no column item"), ("item,on_shelf", "S000,3\nS000,4", "twice"),
+     ("item,on_shelf", "S000,many", "cannot be read"),
+     ("item,on_shelf,unit_cost,lot", "S000,3,4,0", "out of its range")],
+    ids=["headers", "twice", "words", "range"],
+)  # fmt: skip
+def test_when_the_table_is_wrong_then_one_message_says_where(root, tmp_path, capsys, header, row, said):
+    (tmp_path / "bad.csv").write_text(f"{header}\n{row}\n")
+    code, folder = ran(root, "bad", f"inventory.table={tmp_path / 'bad.csv'}")
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_when_a_surrogate_is_asked_for_and_none_is_kept_then_it_says_how_to_train_one(root, capsys):
+    code, _ = ran(root, "s", f"inventory.table={root / 'items.csv'}", "inventory.method=surrogate")
+    assert code == 2
+    assert "only=[inventory_optimization]" in capsys.readouterr().err
+
+
+def test_when_the_company_has_tables_then_yarns_are_ordered_in_pounds(tmp_path, capsys):
+    made = SyntheticSettings(styles=12, years=0.6, seed=3, end=date(2025, 8, 31))
+    make_release(tmp_path, panel=replace(demo_panel(made), unit="yds"))
+    write_company(tmp_path / "company", make_company(made, yarns=60, labels=100))
+    code, folder = ran(tmp_path, "yarns", f"company.folder={tmp_path / 'company'}", "company.lead_time_unit=weeks")
+    assert code == 0
+    said = strict_json(folder / "replenish.json")
+    assert (said["kind"], said["unit"]) == ("yarns", "lbs")
+    assert said["items"]["in"] == sum(said["items"][name] for name in ("ordered", "nothing_needed", "no_data"))
+    assert [one["join"] for one in said["matches"]] == ["unit to pounds", "style to base", "base to yarns"]
+    assert all(one["matched_rows"] <= one["rows"] for one in said["matches"])
+    rows = pd.read_parquet(folder / "decisions.parquet")
+    here = rows[rows["status"] != "no_data"]
+    assert (here["used_position"] - here["on_shelf"] - here["on_order"] - here["allocated"]).abs().max() < 1e-6
+    # What the mean forecast of the styles needs in pounds is what the yarns' paths need on average.
+    assert said["items"]["no_data"] == rows["missing"].ne("").sum()
+    code, folder = ran(tmp_path, "unsaid", f"company.folder={tmp_path / 'company'}")
+    assert code == 2
+    assert "company.lead_time_unit" in capsys.readouterr().err
