@@ -49,6 +49,7 @@ from models.catalog import BASELINES, CLOSED_LIST, MODELS
 from models.config import ModelConfig
 from models.decision_release import KINDS as DECISIONS
 from models.ensemble import EnsembleSettings
+from models.inventory.settings import InventorySettings
 from models.tabular.settings import FineTuneSettings
 from serve_app.settings import ServeSettings
 
@@ -82,6 +83,7 @@ class Settings:
     models: dict[str, ModelConfig]
     company: CompanySettings = field(default_factory=CompanySettings)
     substitution: SubstitutionSettings = field(default_factory=SubstitutionSettings)
+    inventory: InventorySettings = field(default_factory=InventorySettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -138,6 +140,8 @@ class Settings:
     promoted_model: str | None = None
     styles: tuple[Name, ...] | None = None
     alias: Literal["champion", "challenger"] = "champion"
+    yarn: Name | None = None
+    top: Whole = 10
 
     def __post_init__(self) -> None:
         if self.freq != "auto":

@@ -35,6 +35,7 @@ OWN = {
     "train": {"due": None},
     "retrain": {"job": None},
     "schedule": {"once": False, "dry": False, "until": None},
+    "substitutes": {"yarn": None, "top": 10},
     "finetune": {"finetune": {
         **{one.name: list(one.default) if isinstance(one.default, tuple) else one.default
            for one in fields(FineTuneSettings)},
@@ -289,7 +290,11 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    text = "\n".join(map(compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes")))
+    text = "\n".join(
+        map(
+            compose.help_text, ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes")
+        )
+    )
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
