@@ -23,11 +23,11 @@ from jobs.outputs import wrapped, write_csv, write_parquet
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
-from jobs.yarns import YarnTables, model_of, read_yarn_tables, with_model, write_yarns, yarns_hash
+from jobs.yarns import YarnTables, read_yarn_tables, with_model, write_yarns, yarns_hash
 from models.decision_release import MODEL
 from models.registry import Registry
 from models.release import Release
-from models.substitutes import Substitutes
+from models.substitutes import Substitutes, model_of
 from models.yarn_substitution import KIND, RULE
 
 YARNS_AT_ONCE = 4_000  # of one task: with 100 candidates each 400,000 pairs, 200 MB and a few seconds
@@ -207,7 +207,7 @@ def _shortages(answering: Substitutes, wanted: Ints, frame: pd.DataFrame) -> Tab
             row = best[name]
             table.add_row(name, short, str(row["substitute"]), _chance(row), f"{row['stock_lb']:,.0f}", _price(row))
         else:
-            table.add_row(name, short, "none" if answering.yarns.family[place] else "text not readable", "", "", "")
+            table.add_row(name, short, answering.why_none(place), "", "", "")
     return table
 
 
@@ -218,9 +218,7 @@ def _one_yarn(answering: Substitutes, place: int, frame: pd.DataFrame) -> list[A
     head = wrapped([f"Yarn      {y.yarn_id[place]}: {y.description[place]}", f"Reading   {y.reading[place]}",
                     f"Stock     {needs}", f"Signed    {answering.made_by}"])  # fmt: skip
     if not len(frame):
-        readable = y.family[place] and not np.isnan(y.total[place])
-        why = "no other yarn of its fibre and weight has stock" if readable else "its text cannot be read"
-        return [*head, *wrapped([f"None      {why}"])]
+        return [*head, *wrapped([f"None      {answering.why_none(place)}"])]
     table = Table(title="Candidates, the best first", title_justify="left")
     for name in ("", "substitute", "chance", "stock lb", "price", "why"):
         table.add_column(name, justify="right" if name in ("", "chance", "stock lb", "price") else "left",

@@ -17,13 +17,10 @@ from demand.errors import DataError
 from features.yarn_catalogue import YarnCatalogue, yarn_catalogue
 from features.yarn_pairs import Pairs, pair_features
 from jobs.settings import Settings
-from models.decision_release import MODEL
-from models.release import Release
-from models.substitutes import Substitutes
+from models.substitutes import YARNS, Substitutes
 from models.yarn_labels import Labelled
 from models.yarn_substitution import FittedSubstitution
 
-YARNS = "yarns"  # the folder of a release that holds the yarns as they were
 TABLES = ("yarns", "stock", "purchase_orders", "labels")
 FALLBACK = "set company.folder= to the folder of the company's exports"
 
@@ -99,18 +96,6 @@ def write_yarns(folder: Path, tables: YarnTables, settings: Settings) -> None:
     """The yarns as they are, for a release to answer from."""
     (folder / YARNS).mkdir()
     Substitutes(tables.catalogue, settings.substitution).save(folder / YARNS)
-
-
-def model_of(release: Release | None) -> FittedSubstitution | None:
-    """The classifier of a release; None where the rule answers."""
-    if release is None or not release.manifest["models"]:
-        return None
-    return FittedSubstitution.load(release.file(MODEL))
-
-
-def opened(release: Release) -> Substitutes:
-    """What a release answers with. Raises VersionUnreadable."""
-    return Substitutes.load(release.file(YARNS), model_of(release))
 
 
 def with_model(tables: YarnTables, settings: Settings, model: FittedSubstitution | None) -> Substitutes:

@@ -17,7 +17,6 @@ from features.yarn_catalogue import Floats, Ints, YarnCatalogue
 from features.yarn_pairs import (
     AVAILABLE,
     COLOR,
-    FEATURES,
     MATERIAL,
     PRICE,
     QUALITY,
@@ -27,11 +26,15 @@ from features.yarn_pairs import (
     rank_within,
     rule_score,
 )
+from features.yarn_pairs import FEATURES as FEATURES  # the columns of `Ranked.features`, for those who show them
 from features.yarn_settings import SubstitutionSettings
+from models.decision_release import MODEL
 from models.files import read_arrays, read_json, write_arrays, write_json
+from models.release import Release
 from models.yarn_substitution import KIND, RULE, FittedSubstitution
 
 CATALOGUE, SETTINGS = "catalogue.npz", "settings.json"
+YARNS = "yarns"  # the folder of a release that holds the yarns as they were
 
 
 class Ranked(NamedTuple):
@@ -138,6 +141,12 @@ class Substitutes:
             joined = joined + "; " + part
         return joined
 
+    def why_none(self, place: int) -> str:
+        """Why a yarn has no candidate, in words."""
+        if self.yarns.family[place] == "" or np.isnan(self.yarns.total[place]):
+            return "its text cannot be read"
+        return "no other yarn of its fibre and weight has stock"
+
     def save(self, folder: Path) -> None:
         """The yarns and the limits; the model is kept beside them by whoever trains it."""
         write_arrays(folder / CATALOGUE, self.yarns.arrays())
@@ -153,6 +162,18 @@ class Substitutes:
         except (KeyError, TypeError, ValueError, SettingsError) as error:
             raise VersionUnreadable("the stored yarns cannot be used", folder=folder.name, cause=str(error)) from None
         return cls(yarns, settings, model)
+
+
+def model_of(release: Release | None) -> FittedSubstitution | None:
+    """The classifier of a release; None where the rule answers."""
+    if release is None or not release.manifest["models"]:
+        return None
+    return FittedSubstitution.load(release.file(MODEL))
+
+
+def open_substitutes(release: Release) -> Substitutes:
+    """What a release answers with. Raises VersionUnreadable."""
+    return Substitutes.load(release.file(YARNS), model_of(release))
 
 
 def _runs(a: Ints, found: Ints) -> Ints:

@@ -17,6 +17,8 @@ from serve_app.predictions import ComputeCall, predictions_router
 from serve_app.retrain import Retraining, listed, retrain_router, scheduled
 from serve_app.schemas.parameters import JobsParameters, read
 from serve_app.state import State
+from serve_app.substitutes import PATH as SUBSTITUTES
+from serve_app.substitutes import YarnDesk, substitutes_router
 from serve_app.upload_routes import uploads_router
 from serve_app.uploads import Uploads
 
@@ -27,7 +29,9 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
     compute_call: whoever holds the models. named: whether an answer carries the name of its request (Ray adds its own).
     """
     retraining = Retraining.of(state.config, state.registry)
+    yarns = YarnDesk(state.config)
     others: Others = {
+        SUBSTITUTES: yarns.of_pairs,
         "/api/jobs": lambda pairs: _jobs(retraining, pairs),
         "/api/schedule": lambda pairs: scheduled(retraining.ledger.root / SCHEDULE),
     }
@@ -37,6 +41,7 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
 
     routers = [
         retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),
+        substitutes_router(yarns),
         uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)), dashboard_router(api_of),
     ]  # fmt: skip
     return make_app(state, routers, named=named)

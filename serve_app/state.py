@@ -37,9 +37,14 @@ class Config:
 
     def open_registry(self) -> Registry:
         """The registry that the jobs write."""
+        return registry_at(*self.registry_place)
+
+    @property
+    def registry_place(self) -> tuple[str, Path]:
+        """What `models.registry.registry_at` takes."""
         root = Path(self.storage_root)
         place = self.registry if "://" in self.registry else str(root / self.registry)
-        return registry_at(place, Path(self.cache) if self.cache else root / "cache")
+        return place, Path(self.cache) if self.cache else root / "cache"
 
 
 class State:
