@@ -47,7 +47,7 @@ def shipped(**changed) -> ModelConfig:
 def fitted(asked, **changed) -> np.ndarray:
     model = OrderSurrogate.from_config(shipped(**changed)).fit(asked.items, asked.facts, asked.optimum.quantity)
     rows = asked.facts.mean > 0
-    return model.trees.predict(scaled(asked.items, asked.facts)[rows])
+    return np.asarray(model.trees.predict(scaled(asked.items, asked.facts)[rows]))
 
 
 def test_when_the_shipped_file_is_read_then_it_is_the_recipe():
