@@ -133,7 +133,7 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
             delimiter=delimiter,
             hint="Give these rows as many fields as the header; a cell that holds the delimiter is written in quotes",
         )
-    table = tidy(name, header, raw.columns, titles)
+    table = tidy(name, header, raw.columns, titles, records[at - 1] if at else ())
     if wrong:
         told = _places(data, start, ends[at], [number for number, _ in wrong])
         table = replace(

@@ -158,7 +158,7 @@ def _from_records(name: str, rows: list[list[str]]) -> Table:
         raise SchemaError("the file has a header and no rows", file=name, columns=len(header), hint=NO_ROWS)
     titles = [" ".join(cell for cell in row if cell) for row in rows[:at]]
     columns = [pa.chunked_array([pa.array([row[i] for row in body], pa.string())]) for i in range(len(header))]
-    return tidy(name, header, columns, titles)
+    return tidy(name, header, columns, titles, rows[at - 1] if at else ())
 
 
 def _read_json(data: bytes, name: str, limits: Limits) -> Table:

@@ -72,12 +72,20 @@ def has_number(record: Sequence[str]) -> bool:
     return any(re.fullmatch(r"\s*\(?[-$]?\s*\d[\d,.]*\)?\s*", cell) for cell in record)
 
 
-def tidy(name: str, header: Sequence[str], columns: list[pa.ChunkedArray], titles: Sequence[str] = ()) -> Table:
+def tidy(
+    name: str,
+    header: Sequence[str],
+    columns: list[pa.ChunkedArray],
+    titles: Sequence[str] = (),
+    above: Sequence[str] = (),
+) -> Table:
     """A Table with clean, distinct headers; empty and repeated columns, repeated header lines and blank rows are out.
 
-    Raises SchemaError when two columns of different content have the same header.
+    above: the cells of the line above the header. Where they name blocks of columns that have the same headers, such as
+    Demand and Receipts, the headers begin with them. Raises SchemaError when two columns of different content have the
+    same header.
     """
-    names = [" ".join(text.replace("\ufeff", "").split()) for text in header]
+    names = _with_blocks([" ".join(text.replace("\ufeff", "").split()) for text in header], above)
     notes: list[str] = []
     keep: dict[str, pa.ChunkedArray] = {}
     empty = repeated = 0
@@ -113,6 +121,25 @@ def tidy(name: str, header: Sequence[str], columns: list[pa.ChunkedArray], title
             table = table.filter(pa.array(~rows))
             left_out[reason] = int(rows.sum())
     return Table(name, table, tuple(titles), left_out, tuple(notes))
+
+
+def _with_blocks(names: list[str], above: Sequence[str]) -> list[str]:
+    """The headers; in blocks that share some they begin with the name of the block, the nearest to the left."""
+    if len(above) != len(names):
+        return names
+    block, blocks = "", []
+    for cell in above:
+        block = " ".join(cell.split()) or block
+        blocks.append(block)
+    places: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        places.setdefault(name, []).append(at)
+    sharing: set[str] = set()
+    for name, same in places.items():
+        inside = [blocks[at] for at in same]
+        if name and len(same) > 1 and all(inside) and len(set(inside)) == len(same):
+            sharing.update(inside)
+    return [f"{block} {name}" if name and block in sharing else name for name, block in zip(names, blocks, strict=True)]
 
 
 def _all_blank(column: pa.ChunkedArray) -> bool:

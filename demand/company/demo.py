@@ -71,6 +71,8 @@ def make_company(fleet: SyntheticSettings, yarns: int = YARNS, labels: int = LAB
         suppliers=suppliers,
         purchase_orders=orders,
         receipts=_receipts(rng, orders, today),
+        yarn_needs=_yarn_needs(rng, plan.ids, bases, bom, rate * per_yard, today),
+        yarn_weeks=_yarn_weeks(rng, made, need, today),
         open_orders=_open_orders(rng, plan.ids, rate, today),
         knit_orders=_knit_orders(rng, plan.ids, rate * per_yard, today),
         cross_reference=_cross_reference(rng, plan.ids, bases, today),
@@ -219,6 +221,46 @@ def _receipts(rng: np.random.Generator, orders: pd.DataFrame, today: np.datetime
         quantity[np.flatnonzero(late)[0]] *= -1
     return _frame("receipts", yarn_id=due["yarn_id"].to_numpy(), supplier=due["supplier"].to_numpy(),
                   week=_dates(monday, ~late), quantity_lb=quantity)  # fmt: skip
+
+
+def weeks_ahead(today: np.datetime64, n: int) -> Dates:
+    """The Mondays of this week and the n - 1 that follow."""
+    monday = today - (int(today.astype(np.int64)) + 3) % 7
+    return np.asarray(monday + 7 * np.arange(n), dtype="datetime64[ns]")
+
+
+def _yarn_needs(
+    rng: np.random.Generator, ids: Strings, bases: Strings, bom: pd.DataFrame, pounds: Floats, today: np.datetime64
+) -> pd.DataFrame:
+    """What the styles' recent rate takes of each yarn in six weeks and after them, week by week."""
+    style_of = dict(zip(bases.tolist(), ids.tolist(), strict=True))
+    rate_of = dict(zip(bases.tolist(), pounds.tolist(), strict=True))
+    weekly = bom["share"].to_numpy() * bom["base"].map(rate_of).to_numpy(dtype=np.float64) * 7
+    parts = []
+    for day in weeks_ahead(today, 7):
+        part = pd.DataFrame({"yarn_id": bom["yarn_id"], "style": bom["base"].map(style_of), "share": bom["share"]})
+        part["week"], part["quantity_lb"] = day, _cents(weekly * (rng.random(len(bom)) < 0.6))
+        parts.append(part[part["quantity_lb"] > 0])
+    whole = pd.concat(parts)
+    return whole[list(COLUMNS["yarn_needs"])].reset_index(drop=True)
+
+
+def _yarn_weeks(rng: np.random.Generator, made: Yarns, need: Floats, today: np.datetime64) -> pd.DataFrame:
+    """Past due and six weeks of the yarns that the fleet takes."""
+    used = np.flatnonzero(need > 0)
+    balance = _cents(need[used] * rng.uniform(0, 40, len(used)))
+    parts = []
+    for day in (np.datetime64("NaT", "ns"), *weeks_ahead(today, 6)):
+        demand = _cents(need[used] * 7 * rng.uniform(0.5, 1.5, len(used)))
+        receipts = _some(rng, _cents(need[used] * rng.uniform(5, 30, len(used))), 0.7)
+        balance = _cents(balance - demand + np.nan_to_num(receipts))
+        parts.append(pd.DataFrame({
+            "yarn_id": made.yarn_id[used], "week": day, "demand_lb": demand, "receipts_lb": receipts,
+            "balance_lb": balance,
+        }))  # fmt: skip
+    whole = pd.concat(parts, ignore_index=True)
+    whole["week"] = whole["week"].astype("datetime64[ns]")
+    return whole
 
 
 def _open_orders(rng: np.random.Generator, ids: Strings, rate: Floats, today: np.datetime64) -> pd.DataFrame:

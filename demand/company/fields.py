@@ -81,6 +81,8 @@ FIELDS: Mapping[str, tuple[Field, ...]] = {
         _COST,
     ),
     "receipts": (_YARN, _SUPPLIER),
+    "yarn_needs": (_YARN, _STYLE, Field("share", "share", ("percentage", "percent", "bompercent", "bompercentage"))),
+    "yarn_weeks": (_YARN,),
     "open_orders": (
         _STYLE,
         Field("quantity", "number", ("ordered", "qtyordered", "quantity", "qty")),

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from demand.choosing import SourceFile
 from demand.company.cells import costs, days, numbers, shares, switched_on, texts
 from demand.company.fields import FIELDS, headers_of
-from demand.company.rules import MERGED, Rows, apply
+from demand.company.rows import MERGED, Rows
+from demand.company.rules import apply
 from demand.company.settings import CompanySettings
 from demand.company.tables import COLUMNS, NAMES, Company, TableReport
+from demand.company.weeks import BLOCKS, by_week, weeks_of
 from demand.duplicates import repeated_rows
 from demand.errors import SchemaError
 from demand.exports import recognise_export
-from demand.layouts import CELL, PERIOD, Table, period_columns, to_long
+from demand.layouts import Table
 from demand.ledger import Ledger
 from demand.sources import SourceSettings, read_tables
 
 _TABLES = {name: table for table, name in NAMES.items()}
-_WEEK = np.timedelta64(7, "D")
-_PAST_DUE, _LATER = r"past[ _-]?due", r"later"
 
 
 def read_company(settings: CompanySettings) -> Company:
@@ -107,16 +103,19 @@ def read_table(table: str, raw: Table, file: str, settings: CompanySettings) -> 
     notes = list(raw.notes)
     headers = headers_of(table, raw)
     again = repeated_rows(raw.columns)
-    factor = 1
-    if table == "receipts":
-        raw, factor = _weeks(raw, settings, notes)
-        again = np.tile(again, factor)
-    rows_in = len(again) + sum(raw.left_out.values())
     frame = _cells(table, raw, headers, settings, facts)
+    left_out = dict(raw.left_out)
+    if table in BLOCKS:
+        found = weeks_of(table, raw, settings, notes)
+        frame = by_week(table, frame, raw, found, settings, facts)
+        again = np.tile(again, len(found))
+        # a row that was not read was a row of as many cells
+        left_out = {reason: count * len(found) for reason, count in left_out.items()}
+    rows_in = len(again) + sum(left_out.values())
     rows = Rows(table, frame, Ledger(len(frame)), settings, facts, notes)
     rows.drop(again, "exact duplicate")
     used = apply(rows)[list(COLUMNS[table])].reset_index(drop=True)
-    left_out = {**raw.left_out, **rows.ledger.left_out()}
+    left_out |= rows.ledger.left_out()
     merged = left_out.pop(MERGED, 0)
     shown = {field: header for field, header in headers.items() if not field.startswith("_")}
     report = TableReport(table, file, rows_in, len(used), merged, left_out, shown, facts, tuple(notes))
@@ -150,55 +149,4 @@ def _cells(
         else:
             parse = {"number": numbers, "cost": costs, "share": shares}[field.kind]
             columns[field.name] = parse(raw.columns.column(header), header, settings, facts)
-    if table == "receipts":
-        columns["week"] = raw.columns.column(PERIOD).to_numpy().astype("datetime64[ns]")
-        columns["quantity_lb"] = numbers(raw.columns.column(CELL), "weeks", settings, facts)
     return pd.DataFrame(columns)
-
-
-# ---- a column per week --------------------------------------------------------------------------------------------
-
-
-def _weeks(raw: Table, settings: CompanySettings, notes: list[str]) -> tuple[Table, int]:
-    """One row a cell, and the number of columns that became rows. "Past due" is a week that is not known (NaT), "Later"
-    the week after the last one that is named. Rows come column by column.
-
-    Raises SchemaError when there is no such column, or week numbers cannot be placed.
-    """
-    names = raw.columns.column_names
-    try:
-        periods, read_as = period_columns(names, settings.as_of, raw.titles, settings.date_format)
-    except SchemaError as error:
-        hint = error.hint.replace("source.as_of", "company.as_of").replace("columns.", "company.")
-        raise SchemaError(error.message, file=raw.name, hint=hint, **error.facts) from None
-    dated = [name for name, day in zip(names, periods, strict=True) if not np.isnat(day)]
-    if not dated:
-        raise SchemaError(
-            "no column of expected receipts is a week", file=raw.name, columns=names,
-            hint="Weeks are headings such as 2025-09-01, 9/1/2025 or Week 37",
-        )  # fmt: skip
-    placed = to_long(replace(raw, columns=raw.columns.select([n for n in names if not _vague(n)])),
-                     np.array([day for name, day in zip(names, periods, strict=True) if not _vague(name)]),
-                     read_as)  # fmt: skip
-    notes += [note for note in placed.notes if note not in notes]
-    parts = [placed.columns]
-    stay = [name for name in placed.columns.column_names if name not in (PERIOD, CELL)]
-    day_type = placed.columns.column(PERIOD).type
-    for name in names:
-        if not _vague(name):
-            continue
-        later = re.fullmatch(_LATER, name.strip(), re.I) is not None
-        day = (periods[~np.isnat(periods)].max() + _WEEK).item() if later else None
-        extra = raw.columns.select(stay)
-        extra = extra.append_column(PERIOD, pa.array([day] * raw.n_rows, day_type))
-        extra = extra.append_column(CELL, pc.cast(raw.columns.column(name), placed.columns.column(CELL).type))
-        parts.append(extra)
-        notes.append(f"{name} is read as {f'the week from {day} on' if later else 'past due, without a week'}")
-    factor = len(dated) + len(parts) - 1
-    left_out = {reason: count * factor for reason, count in raw.left_out.items()}
-    return replace(placed, columns=pa.concat_tables(parts), left_out=left_out), factor
-
-
-def _vague(name: str) -> bool:
-    """Whether a heading stands for weeks without naming one."""
-    return re.fullmatch(f"{_PAST_DUE}|{_LATER}", name.strip(), re.I) is not None

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from demand.company.settings import CompanySettings
+from demand.company.rows import MERGED, Rows
 from demand.company.tables import NAMES
 from demand.errors import SHOWN, DataError
-from demand.ledger import Ledger
-from demand.parsing import Bools
 from demand.units import UNIT_WORDS
 
 _UNITS = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
-MERGED = "merged"  # not left out: added to another row
 _CENT = 0.02  # four rounded figures can be apart by so much
 _YES, _NO = ("1", "yes", "y", "true", "approved", "approve", "ok"), ("0", "no", "n", "false", "rejected", "reject")
-
-
-@dataclass(eq=False)
-class Rows:
-    """The n rows of one table on their way to its frame: cells, fates, findings."""
-
-    table: str
-    frame: pd.DataFrame
-    ledger: Ledger
-    settings: CompanySettings
-    facts: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def drop(self, rows: Bools, reason: str) -> None:
-        """Leaves out those of the rows [n] that are still used."""
-        self.ledger.leave_out(np.asarray(rows, dtype=bool), reason)
-
-    def tell(self, fact: str, rows: Bools, column: str) -> None:
-        """Counts the used ones of the rows [n] and names the first by a column."""
-        found = np.asarray(rows, dtype=bool) & self.ledger.open
-        if found.any():
-            first = self.frame[column].to_numpy()[found][:SHOWN].tolist()
-            self.facts[fact] = {"rows": int(found.sum()), "first": first}
-
-    def mask(self, chosen: pd.Index) -> Bools:
-        """Where the rows of these labels of `frame` are [n]."""
-        found = np.zeros(len(self.frame), dtype=bool)
-        found[chosen] = True
-        return found
-
-    @property
-    def open(self) -> pd.DataFrame:
-        """The used rows, with the places they have in `frame`."""
-        return self.frame[self.ledger.open]
 
 
 Rule = Callable[[Rows], None]
@@ -197,6 +158,19 @@ def _receipts(rows: Rows) -> None:
     rows.tell("below_zero", (quantity < 0).to_numpy(), "yarn_id")
 
 
+def _yarn_needs(rows: Rows) -> None:
+    _needs(rows, "yarn_id", "no yarn id")
+    _needs(rows, "style", "no style")
+    quantity = rows.frame["quantity_lb"]
+    rows.drop((quantity.isna() | (quantity == 0)).to_numpy(), "nothing needed")
+
+
+def _yarn_weeks(rows: Rows) -> None:
+    _needs(rows, "yarn_id", "no yarn id")
+    figures = rows.frame[["demand_lb", "receipts_lb", "balance_lb"]]
+    rows.drop(figures.isna().all(axis=1).to_numpy(), "no figure")
+
+
 def _open_orders(rows: Rows) -> None:
     _needs(rows, "style", "no style")
     rows.drop(rows.frame["_status"].str.match(r"(?i)cancel|void").to_numpy(), "cancelled")
@@ -281,6 +255,8 @@ _RULES: Mapping[str, Rule] = {
     "suppliers": _suppliers,
     "purchase_orders": _purchase_orders,
     "receipts": _receipts,
+    "yarn_needs": _yarn_needs,
+    "yarn_weeks": _yarn_weeks,
     "open_orders": _open_orders,
     "knit_orders": _knit_orders,
     "cross_reference": _cross_reference,

@@ -36,6 +36,8 @@ class CompanySettings:
     suppliers: Path | None = None
     purchase_orders: Path | None = None
     receipts: Path | None = None
+    yarn_needs: Path | None = None
+    yarn_weeks: Path | None = None
     open_orders: Path | None = None
     knit_orders: Path | None = None
     cross_reference: Path | None = None

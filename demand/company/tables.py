@@ -19,6 +19,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "purchase_orders": ("yarn_id", "supplier", "ordered", "requested", "quoted", "quantity_lb", "balance_lb",
                         "cost_per_lb"),
     "receipts": ("yarn_id", "supplier", "week", "quantity_lb"),
+    "yarn_needs": ("yarn_id", "style", "share", "week", "quantity_lb"),
+    "yarn_weeks": ("yarn_id", "week", "demand_lb", "receipts_lb", "balance_lb"),
     "open_orders": ("style", "quantity", "balance", "unit", "ship_date"),
     "knit_orders": ("style", "start", "quoted", "ordered_lb", "shipped_lb", "balance_lb", "machine"),
     "cross_reference": ("style", "base", "version"),
@@ -34,6 +36,8 @@ NAMES: Mapping[str, str] = {
     "suppliers": "suppliers",
     "purchase_orders": "yarn purchase orders",
     "receipts": "expected yarn receipts",
+    "yarn_needs": "yarn demand by style",
+    "yarn_weeks": "yarn demand by week",
     "open_orders": "open sales orders",
     "knit_orders": "knit orders",
     "cross_reference": "style cross-reference",
@@ -80,6 +84,8 @@ class Company:
     suppliers        a row a supplier; lead_time in the unit that `company.lead_time_unit` names
     purchase_orders  balance_lb: still to come
     receipts         quantity expected in the week that begins on `week`; NaT = past due, may be negative
+    yarn_needs       pounds of a yarn that a style needs in the week; share 0..1 of the style's weight
+    yarn_weeks       a yarn's demand, receipts and balance in the week, as the planning system sees them
     open_orders      balance: still to ship, in `unit`; ship_date NaT = none stated
     knit_orders      balance = ordered and not shipped, may be negative
     cross_reference  a row a style and version of its base
@@ -96,6 +102,8 @@ class Company:
     suppliers: pd.DataFrame | None = None
     purchase_orders: pd.DataFrame | None = None
     receipts: pd.DataFrame | None = None
+    yarn_needs: pd.DataFrame | None = None
+    yarn_weeks: pd.DataFrame | None = None
     open_orders: pd.DataFrame | None = None
     knit_orders: pd.DataFrame | None = None
     cross_reference: pd.DataFrame | None = None

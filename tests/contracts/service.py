@@ -24,13 +24,14 @@ from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from tests.serve_app.conftest import make_ensemble_release
 from tests.serve_app.looked import look_at
-from tests.serve_app.made import growing_panel
+from tests.serve_app.made import growing_panel, tables_of
 
 
 def make_storage(root: Path, n_styles: int = 8) -> Path:
     """A storage root with releases 1 and 2, both once promoted, and a look of the monitor; returns the registry's."""
     for number, (seed, run_id) in enumerate(((3, "r"), (4, "s")), start=1):
-        registry_root: Path = make_ensemble_release(root, run_id=run_id, panel=growing_panel(n_styles, seed))
+        panel = growing_panel(n_styles, seed)
+        registry_root: Path = make_ensemble_release(root, run_id=run_id, panel=panel, company=tables_of(panel.ids))
         registry = Registry(registry_root)
         if registry.alias("champion") != number:
             facts = {"by": "tests", "reason": "made", "forced": True}

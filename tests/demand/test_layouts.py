@@ -121,3 +121,11 @@ def test_when_two_headings_mean_the_same_period_then_the_table_is_refused() -> N
     table = Table("f", pa.table({"S": ["a"], "2024-01-01": ["1"], "2024-1-1": ["2"], "2024-01-08": ["3"]}))
     with pytest.raises(SchemaError, match="same period"):
         to_long(table, *period_columns(table.columns.column_names, None))
+
+
+def test_when_blocks_of_columns_share_their_headers_then_the_line_above_tells_them_apart():
+    cells = [pa.chunked_array([pa.array(texts)]) for texts in (["x", "y"], ["1", "2"], ["", ""], ["3", "4"])]
+    table = tidy("t", ["Desc#", "Week 37", "", "Week 37"], cells, (), ["", "Demand", "", "Receipts"])
+    assert table.columns.column_names == ["Desc#", "Demand Week 37", "Receipts Week 37"]
+    with pytest.raises(SchemaError, match="same header"):  # a title above all of them names no block
+        tidy("t", ["Desc#", "Week 37", "", "Week 37"], cells, (), ["Demand of 2025", "", "", ""])

@@ -313,7 +313,7 @@ def test_when_the_database_file_is_missing_then_none_is_made(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["yarn", "orders"])
 def test_when_another_kind_is_asked_for_then_the_setting_is_refused(kind: str) -> None:
-    with pytest.raises(SettingsError, match=r"a source holds sales.*company.folder"):
+    with pytest.raises(SettingsError, match=r"a source holds sales.*company\.folder"):
         build(SourceSettings, {"path": "x", "kind": kind}, "source")
 
 

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from demand.calendar import Calendar
-from demand.company.tables import Company
-from demand.panel import Panel
+from demand.company.tables import COLUMNS, Company
+from demand.panel import Panel, Strings
 from jobs import compose
 from jobs.company_tables import write_tables
 from jobs.fleet import compete, registry_of
@@ -109,6 +110,24 @@ def make_release(
     if not made.promoted:  # other demand on the same days, for one: the gate is right, and these tests need a champion
         registry.promote(made.number, expected=registry.alias("champion"), facts={"forced": True})
     return registry.root
+
+
+def tables_of(ids: Strings) -> Company:
+    """Finished stock, open orders and knit orders of all these styles but the last, from the days of the demo."""
+    styles = ids[:-1].tolist()
+    day = [pd.Timestamp("2025-08-25") + pd.Timedelta(9 * at, "D") for at in range(len(styles))]
+    begun = [pd.Timestamp("2025-07-01"), pd.Timestamp("2025-08-04")]
+    amount = [40.0 * at for at in range(len(styles))]
+    return Company(
+        style_stock=_table("style_stock", styles, amount, "yds"),
+        open_orders=_table("open_orders", styles, 30.0, 20.0, "yds", [*day[:-1], pd.NaT]),
+        knit_orders=pd.concat([_table("knit_orders", styles, start, pd.NaT, 90.0, 80.0, 10.0, "1") for start in begun]),
+        style_master=_table("style_master", styles, 2.0),
+    )
+
+
+def _table(name: str, *columns: object) -> pd.DataFrame:
+    return pd.DataFrame(dict(zip(COLUMNS[name], columns, strict=True)))
 
 
 def open_book(registry_root: Path, which: int | str = "champion") -> Book:

@@ -185,6 +185,34 @@ def test_when_weeks_have_numbers_only_then_the_day_of_the_snapshot_places_them(w
     assert weeks == ["2025-09-01", "2025-09-08", "2025-09-15", "2025-09-22"]
 
 
+def test_when_blocks_of_weeks_repeat_then_each_is_read_by_the_line_above_it(write):
+    text = "Yarn Demand by Week 2025-09-03,,,,,,,,,,\n,Demand,,,,,Balance,,,,\n"
+    text += "Desc#,This Week,Week 37,Week 38,Week 39,,Past Due,This Week,Week 37,Week 38,Week 39\n"
+    text += "7,1,2,3,9,,4,1,(5),6,7\n8,,,,,,,,,,\n9,1,1,1,1,,1,1,1,1,1\n"
+    company = read(yarn_weeks=write("w.csv", text))
+    seven = company.yarn_weeks[company.yarn_weeks["yarn_id"] == "7"]
+    assert seven["week"].astype(str).tolist() == ["2025-09-01", "2025-09-08", "2025-09-15", "2025-09-22", "NaT"]
+    assert seven["demand_lb"].tolist()[:4] == [1.0, 2.0, 3.0, 9.0]
+    assert seven["balance_lb"].tolist() == [1.0, -5.0, 6.0, 7.0, 4.0]
+    assert seven["demand_lb"].isna().tolist() == [False] * 4 + [True]
+    report = company.reports["yarn_weeks"]
+    assert (report.rows_in, report.used, report.left_out) == (15, 10, {"no figure": 5})
+
+
+def test_when_needs_by_style_are_read_then_percentages_are_shares_and_later_follows_the_last_week(write):
+    text = "Style#,Desc#,Percentage,This Week,Week 37,Week 38,Week 39,Later\nA/1,7,60,1,0,2,,9\nA/1,8,40,,,,,\n"
+    needs = read(yarn_needs=write("n.csv", text), as_of="2025-09-05").yarn_needs
+    assert needs["share"].tolist() == [0.6, 0.6, 0.6]
+    assert needs["quantity_lb"].tolist() == [1.0, 2.0, 9.0]
+    assert needs["week"].astype(str).tolist() == ["2025-09-01", "2025-09-15", "2025-09-29"]
+
+
+def test_when_two_columns_are_one_week_then_it_is_refused(write):
+    text = "PO#,Desc#,9/1/2025,09/01/2025,9/8/2025,9/15/2025\n1,7,1,2,3,4\n"
+    with pytest.raises(SchemaError, match="same week"):
+        read(receipts=write("r.csv", text))
+
+
 def test_when_two_formats_fit_the_dates_then_another_column_or_the_key_decides(write):
     header = "PO#,Desc#,Ordered,Quoted,Qty\n"
     by_other = read(purchase_orders=write("a.csv", header + "1,1,03-04-25,03-14-25,5\n"))
