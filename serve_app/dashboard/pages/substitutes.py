@@ -45,7 +45,7 @@ def _short(answer: Mapping[str, Any]) -> list[Block]:
                ("probability", True), ("its stock (lb)", True), ("price difference", True))  # fmt: skip
     table = Table("short", columns, [_short_row(one) for one in answer["yarns"]],
                   "Yarns that are short, the largest shortage first", "No yarn is short.")  # fmt: skip
-    return [table, pager("/substitutes", answer["pagination"])]
+    return [table, *pager("/substitutes", answer["pagination"])]
 
 
 def _short_row(one: Mapping[str, Any]) -> list[Cell]:
