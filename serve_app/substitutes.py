@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from models.decision_release import decision_registry
@@ -17,6 +17,7 @@ from serve_app.answers.substitutes import YarnBook, substitutes
 from serve_app.auth import role
 from serve_app.limits import strict_body
 from serve_app.problems import JSON, strict_json
+from serve_app.schemas.parameters import takes_none
 from serve_app.schemas.shared import NoData
 from serve_app.schemas.substitutes import EXAMPLES, SubstitutesAnswer, SubstitutesRequest, read_substitutes
 from serve_app.state import Config
@@ -62,8 +63,8 @@ def substitutes_router(desk: YarnDesk) -> APIRouter:
     extra = {"requestBody": {"required": False, "content": {JSON: {"schema": schema, "examples": examples}}}}
 
     @router.post(
-        PATH, dependencies=[role("read")], summary="Which yarns may stand in for one that is short",
-        response_model=SubstitutesAnswer | NoData, openapi_extra=extra,
+        PATH, dependencies=[role("read"), Depends(takes_none)], response_model=SubstitutesAnswer | NoData,
+        summary="Which yarns may stand in for one that is short", openapi_extra=extra,
     )  # fmt: skip
     async def yarn_substitutes(request: Request) -> Response:
         raw = await request.body()

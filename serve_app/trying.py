@@ -72,8 +72,9 @@ class Trying:
         self._since = ""
         self._read: tuple[tuple[int, int], int | None] = (0, 0), None  # the monitor's file, and whom it decided against
         self._lock = threading.Lock()
-        self._canary, self._tried, self._back = Canary(), 0, ""
+        self._canary, self._tried, self._back = Canary(), (0, ""), ""
         self._trial: Trial | None = None
+        self._told: tuple[int, float] | None = None
         self._fault = ""
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -146,7 +147,7 @@ class Trying:
         if not self._settings.canary_deployment:
             return
         with self._lock:
-            if trial.book.number != self._tried or self._back:
+            if trial.book.number != self._tried[0] or self._back:
                 return
             self._canary = self._canary.seen(side, failed=failed, share=self._canary.traffic(trial.split))
             if failed and (why := self._canary.goes_back(self._rule)):
@@ -184,20 +185,22 @@ class Trying:
             if str(error) != self._fault:
                 log.error("the challenger gets no style: %s", error)
             trial, self._fault = None, str(error)
-        before, self._trial = self._trial, trial
-        if (None if before is None else before.name) != (None if trial is None else trial.name):
+        self._trial, before = trial, self._told
+        self._told = None if trial is None else trial.name
+        if self._told != before:
             log.info("no challenger answers" if trial is None else "release %d is tried on %.1f %% of the styles",
                      *(() if trial is None else (trial.book.number, 100 * trial.split.share)))  # fmt: skip
             self._changed(trial)
 
     def _of(self, standing: Standing) -> Trial | None:
+        tried = (standing.head or 0, self._since)  # set anew, a challenger is judged anew
+        with self._lock:
+            if tried != self._tried:
+                self._canary, self._tried, self._back = Canary(), tried, ""
+            back, canary = self._back, self._canary
         if not self._enabled or not standing.ready or standing.serving is None:
             return None
         number = standing.serving
-        with self._lock:
-            if number != self._tried:
-                self._canary, self._tried, self._back = Canary(), number, ""
-            back, canary = self._back, self._canary
         if back:
             self._withdraw(number, back, canary)
             return None

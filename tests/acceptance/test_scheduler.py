@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -69,6 +70,37 @@ def test_when_a_year_passes_without_downtime_then_each_trigger_fires_once_at_its
     for cadence in schedule.cadences:
         expected = list(firings(schedule, cadence, date(2025, 1, 1), date(2025, 12, 31)))
         assert [tick.at for tick in rows if tick.trigger == cadence] == expected
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_when_three_years_pass_with_a_leap_day_then_each_moment_of_a_person_s_calendar_is_one_row(zone):
+    schedule = ScheduleSettings(timezone=zone)
+    first, last = date(2024, 1, 1), date(2026, 12, 31)
+    days = [first + timedelta(days=k) for k in range((last - first).days + 1)]
+    # What a person reads off a wall calendar: 02:00 that a clock change skips is the next minute that exists, 03:00.
+    due = {"daily": [(day, 2) for day in days], "weekly": [(day, 3) for day in days if day.weekday() == 0],
+           "biweekly": [(day, 4) for day in days if day.day in (1, 15)],
+           "monthly": [(day, 4) for day in days if day.day == 1]}  # fmt: skip
+    assert [len(one) for one in due.values()] == [1096, 157, 72, 36]
+    begin = datetime(2024, 1, 1, tzinfo=schedule.zone).astimezone(UTC)
+    newest = dict.fromkeys(map(str, schedule.cadences), begin - timedelta(seconds=1))
+    rows: list[Tick] = []
+    for k in range(1, 2 * 1096 + 1):  # a look every twelve hours
+        for tick in due_now(newest, schedule, begin + timedelta(hours=12 * k)):
+            newest[tick.trigger] = max(newest[tick.trigger], tick.at)
+            rows.append(tick)
+    assert {tick.status for tick in rows} == {"pending"}
+    for name, expected in due.items():
+        told = [tick.at.astimezone(schedule.zone) for tick in rows if tick.trigger == name]
+        for at, (day, hour) in zip(told, expected, strict=True):
+            assert (at.date(), at.minute) == (day, 0)
+            assert at.hour == hour or (at.hour == hour + 1 and _skipped(day, hour, zone))
+
+
+def _skipped(day: date, hour: int, zone: str) -> bool:
+    """Whether this hour of the day does not exist there."""
+    local = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
+    return local.astimezone(UTC).astimezone(ZoneInfo(zone)).hour != hour
 
 
 @pytest.mark.parametrize("seed", range(4))

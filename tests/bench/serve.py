@@ -1,6 +1,6 @@
 """Requests a second of the HTTP service, by ingress, beside an empty deployment in the same mode.
 
-    .venv/bin/python -m tests.bench.serve [--styles 130] [--seconds 5] [--clients 16] [--modes proxy haproxy]
+    .venv/bin/python -m tests.bench.serve [--styles 130] [--times 1] [--seconds 5] [--clients 16] [--modes proxy ..]
 
 Each mode: the service over a made release, its answers cached, then a deployment that answers two bytes. Closed loop;
 the clients run on the same cores, so that figures are floors, and only those of one run compare.
@@ -82,6 +82,7 @@ def measured(mode: str, storage: Path, clients: int, seconds: float) -> dict[str
         found["empty"] = asyncio.run(load(base, "/", clients, seconds))
     for name in QUESTIONS:
         found[name]["share_of_empty"] = round(found[name]["per_second"] / found["empty"]["per_second"], 2)
+        found[name]["p99_of_empty"] = round(found[name]["p99_ms"] / found["empty"]["p99_ms"], 2)
     return found
 
 
@@ -121,27 +122,33 @@ class running:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--styles", type=int, default=130)
+    parser.add_argument("--times", type=int, default=1, help="each style so many times, under names of their own")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", help="also write the figures here")
     args = parser.parse_args()
+    from models.registry import Registry
+    from tests.bench.repeated import repeated
     from tests.serve_app.made import make_release
 
     console = Console(width=100)
     figures: dict[str, Any] = {"machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
                                "load": os.getloadavg()[0]}  # fmt: skip
-    table = Table("mode", "answer", "bytes", "a second", "p50 ms", "p99 ms", "of empty", "statuses")
+    table = Table("mode", "answer", "bytes", "a second", "p50 ms", "p99 ms", "of empty", "its p99", "statuses")
     with tempfile.TemporaryDirectory() as folder:
         make_release(Path(folder), args.styles)
+        if args.times > 1:
+            repeated(Registry(Path(folder) / "registry"), args.times)
         for mode in args.modes:
             figures[mode] = measured(mode, Path(folder), args.clients, args.seconds)
             console.print(mode, json.dumps(figures[mode]))
             for name, row in figures[mode].items():
-                share, codes = str(row.get("share_of_empty", "")), str(row["codes"])
+                of_empty = (str(row.get(key, "")) for key in ("share_of_empty", "p99_of_empty"))
                 cells = (str(row[key]) for key in ("bytes", "per_second", "p50_ms", "p99_ms"))
-                table.add_row(mode, name, *cells, share, codes)
-    console.print(f"{args.styles} styles, {args.clients} clients; {figures['machine']}, load {figures['load']:.1f}")
+                table.add_row(mode, name, *cells, *of_empty, str(row["codes"]))
+    fleet = f"{args.styles * args.times:,} styles, {args.clients} clients"
+    console.print(f"{fleet}; {figures['machine']}, load {figures['load']:.1f}")
     console.print(table)
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -176,9 +176,14 @@ def test_when_the_challenger_fails_then_the_champion_answers_and_a_canary_goes_b
     assert desk.counted("challenger", "withdrawn") == 1
     beside.look()  # another replica follows
     assert beside.state.trying.trial is None
+    assert desk.state.telemetry.share._value.get() == 0
     monkeypatch.undo()
     desk.look()
     assert set(desk.releases().values()) == {2}
+    registry.point("challenger", 1)  # repaired, say: it is judged anew
+    for one in (desk, beside):
+        one.look()
+        assert one.releases() == expected()
 
 
 def test_when_a_test_is_no_canary_then_failures_are_counted_and_the_challenger_stays(root, registry, monkeypatch):
