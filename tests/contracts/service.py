@@ -12,16 +12,20 @@ import pytest
 from fastapi import FastAPI
 
 from demand.errors import DemandError
+from models.decision_release import decision_registry
 from models.files import read_json, write_json
 from models.job import Job
 from models.ledger import Ledger
 from models.registry import Registry
+from models.substitutes import YARNS, Substitutes
+from models.yarn_substitution import KIND
 from serve_app import desk, retrain, upload_child, uploads
 from serve_app.compute import Compute
 from serve_app.product import build
 from serve_app.retrain import Retraining
 from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
+from tests.features.yarns import SETTINGS, generated
 from tests.serve_app.conftest import make_ensemble_release
 from tests.serve_app.looked import look_at
 from tests.serve_app.made import growing_panel, tables_of
@@ -37,7 +41,20 @@ def make_storage(root: Path, n_styles: int = 8) -> Path:
             facts = {"by": "tests", "reason": "made", "forced": True}
             registry.promote(number, expected=registry.alias("champion"), facts=facts)
     look_at(registry_root, growing_panel(n_styles, seed=4), days=10)
+    release_yarns(root)
     return Path(registry_root)
+
+
+def release_yarns(root: Path) -> None:
+    """A release of yarns that the rule ranks."""
+    registry = decision_registry(str(root / "registry"), root / "cache", KIND)
+
+    def fill(folder: Path) -> Mapping[str, Any]:
+        (folder / YARNS).mkdir()
+        Substitutes(generated(40), SETTINGS).save(folder / YARNS)
+        return {"run_id": "y", "created": "2025-09-01T02:00:00Z", "served": "rule", "models": {}}
+
+    registry.promote(registry.publish(fill), expected=registry.alias("champion"), facts={})
 
 
 class Service:
