@@ -7,7 +7,7 @@ policy may win, and the clairvoyant optimum (the exact search with the future kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,11 @@ def report(judged: Judged) -> dict[str, Any]:
 def recommended(judged: Judged, among: Sequence[str]) -> dict[str, Any]:
     """Which policy was cheapest on what really followed, decided on these decisions: never on those it is judged on.
 
-    A policy whose realised service is more than two points below the best one's of `among` is left out. {policy, costs,
-    service, words}.
+    A policy must serve as wanted, or at most two points less; where none does, at most two points less than the best.
+    {policy, costs, service, n, words}.
     """
     rows = {name: _row(judged, name) for name in among}
-    best = max((row["realised_service"] for row in rows.values() if row["realised_service"] is not None), default=None)
-    fit = [name for name, row in rows.items()
-           if best is None or (row["realised_service"] or 0.0) >= best - SERVICE_TOLERANCE]  # fmt: skip
+    fit = [name for name, row in rows.items() if serves(row, rows.values())]
     costs = {name: rows[name]["realised_cost"] for name in among}
     chosen = min(fit, key=lambda name: costs[name])
     service = {name: rows[name]["realised_service"] for name in among}
@@ -124,14 +122,22 @@ def recommended(judged: Judged, among: Sequence[str]) -> dict[str, Any]:
     return {"policy": chosen, "costs": costs, "service": service, "n": judged.n, "words": words}
 
 
+def serves(row: Mapping[str, Any], rows: Collection[Mapping[str, Any]]) -> bool:
+    """Whether a policy serves well enough to be compared by its cost: as wanted less two points on what followed, or,
+    where none of `rows` does, as the best of them less two points. Always, where nothing was demanded."""
+    services = [one["realised_service"] for one in rows if one["realised_service"] is not None]
+    if row["realised_service"] is None:
+        return not services
+    wanted = row["realised_service"] - row["realised_gap"]
+    return bool(row["realised_service"] >= min(wanted, max(services)) - SERVICE_TOLERANCE)
+
+
 def savings(judged: Judged, policy: str) -> dict[str, Any]:
-    """What ordering by `policy` saves on what really followed, against the cheapest simple policy that serves as well
-    (at most two points less): {amount, share, against, n}, amount in money over the windows judged; 0 when `policy` is
-    that one, below 0 when it costs more. All None but n when no simple policy serves as well."""
+    """What ordering by `policy` saves on what really followed, against the cheapest simple policy that serves well
+    enough (see `serves`): {amount, share, against, n}, amount in money over the windows judged; 0 when `policy` is that
+    one, below 0 when it costs more. All None but n when no simple policy does."""
     rows = {name: _row(judged, name) for name in (*POLICIES, policy) if name in judged.realised}
-    least = (rows[policy]["realised_service"] or 0.0) - SERVICE_TOLERANCE
-    fit = [name for name, row in rows.items()
-           if (name != policy or name in POLICIES) and (row["realised_service"] or 0.0) >= least]  # fmt: skip
+    fit = [name for name, row in rows.items() if (name != policy or name in POLICIES) and serves(row, rows.values())]
     if not fit:
         return {"amount": None, "share": None, "against": None, "n": judged.n}
     against = min(fit, key=lambda name: rows[name]["realised_cost"])

@@ -18,6 +18,7 @@ from demand.errors import FitError
 from demand.panel import Floats, Ints, Panel
 from demand.store import bucket_of
 from evaluation.inventory import EXACT, SURROGATE, Judged, joined, judge, recommended, report, savings
+from models.inventory.checked import checked
 from models.inventory.features import Facts
 from models.inventory.items import Items
 from models.inventory.paths import Days
@@ -152,9 +153,11 @@ def _part(
     best = questions.optimum
     best = replace(best, quantity=best.quantity[kept], outcome=_pick(best.outcome, kept), idle=_pick(best.idle, kept),
                    reached=best.reached[kept])  # fmt: skip
-    quantities = {SURROGATE: fitted.quantity(questions.items, questions.facts)[kept],
-                  **{name: q[kept] for name, q in questions.simple.items()}}  # fmt: skip
-    return judge(questions.items.take(kept), best, quantities, sample, actual, settings.review_days, settings.paths,
+    items = questions.items.take(kept)
+    proposed = fitted.quantity(questions.items, questions.facts)[kept]
+    answered = checked(items, proposed, sample, settings.review_days, settings.paths, settings.memory_mb)
+    quantities = {SURROGATE: answered, **{name: q[kept] for name, q in questions.simple.items()}}
+    return judge(items, best, quantities, sample, actual, settings.review_days, settings.paths,
                  settings.memory_mb)  # fmt: skip
 
 

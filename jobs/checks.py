@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
-from typing import Any
-
-import yaml
+from dataclasses import fields
 
 from demand.cleaning import CleaningSettings
 from demand.errors import SettingsError
@@ -16,13 +13,12 @@ from demand.masking import masked
 from demand.sources import DATABASE_SCHEMES, SourceSettings
 from features.calendar import holidays_of
 from features.settings import FeatureSettings
-from jobs.keys import UNAVAILABLE_MODELS
-from jobs.own_folder import CONF
 from jobs.settings import FoldSettings, Settings, raise_all
 from models import yarn_substitution
 from models.catalog import MODELS, recipe_class
 from models.config import ModelConfig
 from models.ensemble import EnsembleSettings
+from models.inventory import surrogate
 
 log = logging.getLogger(__name__)
 TARGET = "demand"
@@ -34,6 +30,7 @@ _FIXED = {
     "xgboost": ("regression", "xgboost"),
     "ensemble": ("ensemble", "voting"),
     "yarn_substitution": ("classification", "random_forest"),
+    "inventory_optimization": ("regression", "gradient_boosting"),
 }
 
 
@@ -127,14 +124,6 @@ def _capping(cleaning: CleaningSettings) -> Iterator[SettingsError]:
 
 def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
     where = f"models.{kind}"
-    if kind in UNAVAILABLE_MODELS:
-        shipped: dict[str, Any] = yaml.safe_load((CONF / "model" / f"{kind}.yaml").read_text(encoding="utf-8"))
-        default = ModelConfig(**shipped)
-        changed = [name for name, value in asdict(replace(default, enabled=config.enabled)).items()
-                   if getattr(config, name) != value]  # fmt: skip
-        if changed:
-            raise SettingsError(f"{kind} is not available yet", changed=[f"{where}.{name}" for name in changed])
-        return
     fixed = _FIXED.get(kind, ("baseline", kind))
     for name, value in zip(("type", "algorithm"), fixed, strict=True):
         if getattr(config, name) != value:
@@ -143,6 +132,9 @@ def _check_model(kind: str, config: ModelConfig, settings: Settings) -> None:
             )
     if kind == yarn_substitution.KIND:
         _check_classifier(where, config)
+        return
+    if kind == surrogate.KIND:
+        _check_surrogate(where, config)
         return
     if config.target != TARGET:
         raise SettingsError("forecasters forecast demand", key=f"{where}.target", found=config.target, expected=TARGET)
@@ -181,6 +173,16 @@ def _check_classifier(where: str, config: ModelConfig) -> None:
                 hint=f"Set {where}.training_params.cv_folds",
             )  # fmt: skip
     yarn_substitution.YarnSubstitution.from_config(config)
+
+
+def _check_surrogate(where: str, config: ModelConfig) -> None:
+    for name in ("validation_split", "test_split"):
+        if getattr(config, name) != getattr(ModelConfig, name):
+            raise SettingsError(
+                "this cannot act: half of the items judge, at later dates, what the others teach",
+                key=f"{where}.{name}", found=getattr(config, name), expected=getattr(ModelConfig, name),
+            )  # fmt: skip
+    surrogate.OrderSurrogate.from_config(config)
 
 
 def _warnings(settings: Settings, cpus: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from demand.errors import VersionUnreadable
 from jobs import entry
 from jobs.checks import warnings
 from jobs.due import Trigger, cadences_on, models_due
-from jobs.keys import UNAVAILABLE_MODELS, not_available
+from jobs.keys import not_available
 from jobs.settings import Settings, as_config_json, as_plain, config_hash
 from models.files import read_json, write_json
 
@@ -68,9 +68,7 @@ def _models(settings: Settings) -> Iterator[str]:
     yield from _title(f"Enabled models: {len(enabled)} of {len(settings.models)}")
     yield f"  {'model':<23}{'type':<15}{'threshold':>9}{'max s':>6}{'days':>6}"
     for kind, config in enabled.items():
-        note = "  not available yet" if kind in UNAVAILABLE_MODELS else ""
-        if not settings.enable_ml and config.type != "baseline":
-            note = "  off: enable_ml"
+        note = "  off: enable_ml" if not settings.enable_ml and config.type != "baseline" else ""
         yield (
             f"  {kind:<23}{config.type:<15}{config.min_accuracy_threshold:>9.2f}"
             f"{config.max_training_time_seconds:>6.0f}{config.retrain_frequency_days:>6}{note}"
@@ -88,12 +86,12 @@ def _due(settings: Settings, now: datetime) -> Iterator[str]:
     cadences = cadences_on(settings.schedule, day)
     idle = [kind for kind in models_due(settings.schedule, day) if kind not in due]
     if idle:
-        yield from _wrapped(f"in the schedule but not trained: {', '.join(idle)} (disabled or not available)", "  ")
+        yield from _wrapped(f"in the schedule but not trained: {', '.join(idle)} (disabled)", "  ")
     yield from _wrapped(f"cadences: {', '.join(cadences) or 'none'}", "  ")
 
 
 def _trains(settings: Settings, kind: str) -> bool:
-    return kind in settings.models and settings.models[kind].enabled and kind not in UNAVAILABLE_MODELS
+    return kind in settings.models and settings.models[kind].enabled
 
 
 def _schedule(settings: Settings) -> Iterator[str]:
@@ -144,7 +142,7 @@ _COLUMNS = (("wape", 8), ("mape", 8), ("rmse", 12), ("r2", 8))
 def _not_available() -> Iterator[str]:
     yield from _title("Not available yet (their defaults stand, another value is refused)")
     keys = [f"{path}={json.dumps(default)}" for path, default in not_available().items()]
-    yield from _wrapped(", ".join([*keys, *(f"training of {kind}" for kind in UNAVAILABLE_MODELS)]), "  ")
+    yield from _wrapped(", ".join(keys), "  ")
 
 
 def _missing(value: float | None) -> tuple[bool, float]:

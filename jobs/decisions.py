@@ -20,7 +20,8 @@ from models.decision_release import KINDS
 from models.job import now_utc, stamp
 
 NO_DATA = "no_data"  # how a message begins that says which table is missing
-TRAINERS = {"yarn_substitution": "jobs.yarn_training"}  # kind -> the module whose `train` trains it
+# kind -> the module whose `train` trains it
+TRAINERS = {"yarn_substitution": "jobs.yarn_training", "inventory_optimization": "jobs.inventory_training"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Apart:
 
     train: tuple[str, ...] = ()
     idle: dict[str, str] = field(default_factory=dict)
+
+
+def fed(settings: Settings, kind: str) -> bool:
+    """Whether the tables that a kind learns from are given."""
+    return settings.company.any or (kind == "inventory_optimization" and settings.inventory.table is not None)
 
 
 def without_decisions(settings: Settings) -> Settings | None:
@@ -49,7 +55,7 @@ def due_apart(settings: Settings, now: datetime) -> Apart:
     train, idle = [], {}
     for kind in chosen:
         named = settings.only is not None or (settings.due is not None and kind in settings.due)
-        if not settings.company.any and not named:
+        if not fed(settings, kind) and not named:
             continue
         why = "" if settings.force or kind in turn else _fresh(kind, settings, now)
         if settings.due is not None and kind not in settings.due and not settings.force:

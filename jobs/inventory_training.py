@@ -12,10 +12,10 @@ import numpy as np
 
 from demand.company.read import read_company
 from demand.company.tables import Company
-from demand.errors import DataError, ModelError
+from demand.errors import DataError, ModelError, SettingsError
 from demand.panel import Panel
 from demand.store import panel_hash, read_panel
-from evaluation.inventory import CLAIRVOYANT, SURROGATE
+from evaluation.inventory import CLAIRVOYANT, SURROGATE, serves
 from evaluation.inventory_study import Study, study
 from jobs.entries import KEEP_LISTED
 from jobs.fleet import decisions_of, provenance, registry_of, runs_root, write_config
@@ -32,7 +32,7 @@ from models.inventory.surrogate import KIND, OrderSurrogate
 def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[str]]:
     """Trains, judges, releases; returns the entry of the run's summary and the lines a person reads.
 
-    The surrogate serves when it costs less than each simple policy that serves as well. Raises DataError without a
+    The surrogate serves when no simple policy that serves well enough costs less. Raises DataError without a
     release of the fleet or without costs, FitError when there is too little to learn from: that is in the history then.
     """
     panel, items, found = learning_panel(settings)
@@ -95,7 +95,10 @@ def learning_panel(settings: Settings) -> tuple[Panel, Items, Wanted]:
     panel = read_panel(registry.open("champion").file("panel"))
     company = read_company(settings.company) if settings.company.any else Company()
     inventory = settings.inventory
-    found = wanted(panel, company, settings.company, inventory.items, inventory.table, settings.substitution)
+    try:
+        found = wanted(panel, company, settings.company, inventory.items, inventory.table, settings.substitution)
+    except SettingsError as error:  # what is not stated is not known: the fleet's training is not refused for it
+        raise DataError(f"no_data: {error.message}", hint=error.hint, **error.facts) from None
     # Every position is asked in a study, so what is in stock today does not matter.
     known = found.known.assign(on_shelf=found.known["on_shelf"].fillna(0.0))
     ready = decidable(known, inventory)
@@ -126,15 +129,13 @@ def _of_yarns(panel: Panel, found: Wanted) -> Panel:
 
 def reasons_against(report: Mapping[str, Any], below: str, target: float) -> list[str]:
     """Why the surrogate may not serve, in words; empty = it may. A simple policy that costs less on what followed, and
-    serves as well (at most two points less), always stops it."""
+    serves well enough (`evaluation.inventory.serves`), always stops it."""
     rows = {row["policy"]: row for row in report["policies"]}
-    own, reasons = rows[SURROGATE], []
-    least = (own["realised_service"] or 0.0) - 0.02
-    for name in POLICIES:
-        other = rows[name]
-        if (other["realised_service"] or 0.0) >= least and other["realised_cost"] < own["realised_cost"]:
-            reasons.append(f"{name} cost {other['realised_cost']:,.0f} where the surrogate cost "
-                           f"{own['realised_cost']:,.0f}, and served as well")  # fmt: skip
+    own, compared = rows[SURROGATE], [rows[name] for name in (SURROGATE, *POLICIES)]
+    reasons = [
+        f"{name} cost {rows[name]['realised_cost']:,.0f} where the surrogate cost {own['realised_cost']:,.0f}"
+        for name in POLICIES if serves(rows[name], compared) and rows[name]["realised_cost"] < own["realised_cost"]
+    ]  # fmt: skip
     if report["below_threshold"] and below == "block":
         reasons.append(f"its accuracy is below min_accuracy_threshold ({target:g}), and gate.below_threshold is block")
     return reasons

@@ -7,9 +7,6 @@ from typing import Any, NamedTuple
 
 from demand.errors import SettingsError
 
-# Closed-list models that are configured and listed, but that no job can train yet.
-UNAVAILABLE_MODELS = ("inventory_optimization",)
-
 
 class GlobalKey(NamedTuple):
     """path: dotted, its last part is the key's name. available false: only the default is accepted."""

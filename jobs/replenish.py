@@ -18,9 +18,8 @@ from demand.durable import write_whole
 from demand.errors import SettingsError
 from demand.panel import Floats, Panel
 from demand.store import read_panel
-from features.yarn_settings import SubstitutionSettings
 from jobs.entry import OK, run
-from jobs.fleet import registry_of, registry_place, runs_root, write_config
+from jobs.fleet import decisions_of, registry_of, runs_root, write_config
 from jobs.order_batches import (
     OfStyles,
     decide_all,
@@ -35,7 +34,7 @@ from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
 from models.base import Forecast
-from models.decision_release import MODEL, decision_registry
+from models.decision_release import MODEL
 from models.files import read_card, write_json
 from models.forecast_files import read_forecasts
 from models.inventory.known import Decidable, decidable
@@ -85,7 +84,7 @@ def propose(settings: Settings, release: Release, company: Company) -> dict[str,
     blanks = release.json("card.json")["blanks"]
     history = panel.until(forecast.origin).with_blanks_filled(blanks)
     told_by, inventory = settings.company, settings.inventory
-    found = wanted(history, company, told_by, inventory.items, inventory.table, SubstitutionSettings())
+    found = wanted(history, company, told_by, inventory.items, inventory.table, settings.substitution)
     ready = decidable(found.known, inventory)
     missing = dict(ready.missing)
     keep = _with_demand(found, ready, history, forecast, settings, missing)
@@ -116,29 +115,28 @@ def _with_demand(
 
 
 def choose(settings: Settings, n: int) -> Method:
-    """The method of `inventory.method`; with auto what the newest surrogate's judgement recommends.
-
-    Raises SettingsError when a surrogate is asked for and none is kept.
+    """The method of `inventory.method`; with auto the simple policy that the newest judgement found cheaper, else the
+    exact search, above `exact_items` the surrogate. Raises SettingsError when a surrogate is asked for and none serves.
     """
     asked = settings.inventory.method
     if asked == "exact":
         return Method("exact", "inventory.method=exact")
-    registry = decision_registry(*registry_place(settings), KIND)
-    if registry.alias("champion") is None:
-        if asked == "surrogate":
-            raise SettingsError("no surrogate is kept", key="inventory.method", found=asked,
-                                hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
+    registry = decisions_of(settings, KIND)
+    serves = registry.alias("champion") is not None
+    if asked == "surrogate" and not serves:
+        raise SettingsError("no surrogate serves", key="inventory.method", found=asked, releases=registry.numbers(),
+                            hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
+    if asked == "surrogate" or (serves and n > settings.inventory.exact_items):
+        release = registry.open("champion")
+        why = "inventory.method" if asked == "surrogate" else f"{n} items are more than inventory.exact_items"
+        return Method("surrogate", why, FittedSurrogate.load(release.file(MODEL)), release.number)
+    newest = registry.newest()  # what it learned about the policies counts, also where the surrogate may not serve
+    if not newest:
         return Method("exact", "no judgement of earlier decisions is kept")
-    release = registry.open("champion")
-    folder = release.file(MODEL)
-    fitted, judged = FittedSurrogate.load(folder), read_card(folder)["recommended"]
-    if asked == "surrogate":
-        return Method("surrogate", "inventory.method=surrogate", fitted, release.number)
+    judged = read_card(registry.open(newest).file(MODEL))["recommended"]
     if judged["policy"] in POLICIES:
-        return Method(judged["policy"], judged["words"], None, release.number)
-    if n > settings.inventory.exact_items:
-        return Method("surrogate", f"{n} items are more than inventory.exact_items", fitted, release.number)
-    return Method("exact", "no simple policy was cheaper on earlier decisions", None, release.number)
+        return Method(judged["policy"], judged["words"], None, newest)
+    return Method("exact", "no simple policy was cheaper on earlier decisions", None, newest)
 
 
 def _decide(

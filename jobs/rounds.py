@@ -12,7 +12,7 @@ from pathlib import Path
 
 from demand.durable import unwritable, write_whole
 from demand.errors import StorageError, VersionNotFound, VersionUnreadable
-from jobs.keys import UNAVAILABLE_MODELS
+from jobs.decisions import fed
 from jobs.settings import Settings, chosen_decisions, chosen_models
 from jobs.ticks import Tick, Ticks, alert_ticks, due_now, view
 from models.catalog import BASELINES, CLOSED_LIST
@@ -152,8 +152,7 @@ class Rounds:
     def _trained(self, tick: Tick) -> tuple[str, ...]:
         """Which of the row's models can be trained. An alert about the ensemble is one about its members."""
         able = [model for model in chosen_models(replace(self.settings, only=None)) if model not in BASELINES]
-        if self.settings.company.any:
-            able += chosen_decisions(replace(self.settings, only=None))
+        able += [kind for kind in chosen_decisions(replace(self.settings, only=None)) if fed(self.settings, kind)]
         wanted = set(tick.models)
         if tick.trigger not in self.settings.schedule.cadences:
             if not wanted - set(BASELINES):
@@ -203,8 +202,6 @@ def _with(jobs: tuple[str, ...], job_id: str) -> tuple[str, ...]:
 
 
 def _why_not(settings: Settings, model: str) -> str:
-    if model in UNAVAILABLE_MODELS:
-        return "is not available yet"
     if model not in settings.models or not settings.models[model].enabled:
         return "is disabled"
     if model in DECISIONS and settings.enable_ml:

@@ -23,7 +23,7 @@ from demand.sources import SourceSettings
 from features.settings import FeatureSettings
 from features.yarn_settings import SubstitutionSettings
 from jobs.due import ScheduleSettings
-from jobs.keys import GLOBAL_KEYS, UNAVAILABLE_MODELS, refused, value_at
+from jobs.keys import GLOBAL_KEYS, refused, value_at
 from jobs.sections import (
     AutoOrWhole,
     Benchmark,
@@ -276,10 +276,6 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
             )
         refuse_unknown(settings.only, settings.models, "only")
         for kind in settings.only:
-            if kind in UNAVAILABLE_MODELS:
-                raise SettingsError(
-                    f"training {kind} is not available yet", key="only", available=[*BASELINES, *learned]
-                )
             if kind not in enabled:
                 raise SettingsError("a disabled model is asked for", only=kind, hint=f"Set models.{kind}.enabled=true")
             if kind not in BASELINES and not settings.enable_ml:
@@ -296,7 +292,6 @@ def chosen_decisions(settings: Settings) -> tuple[str, ...]:
     if not settings.enable_ml:
         return ()
     able = [kind for kind in DECISIONS if kind in settings.models and settings.models[kind].enabled]
-    able = [kind for kind in able if kind not in UNAVAILABLE_MODELS]
     return tuple(kind for kind in able if settings.only is None or kind in settings.only)
 
 

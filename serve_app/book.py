@@ -153,7 +153,7 @@ class Book:
 
     @cached_property
     def horizon_days(self) -> int:
-        return Ahead.of(self.calendar, self._origin, self.horizon_periods).covered
+        return Ahead.of(self.calendar, self.last_period, self.horizon_periods).covered
 
     @cached_property
     def days_answered(self) -> tuple[int, ...]:
@@ -169,7 +169,8 @@ class Book:
         return Calendar(self.freq)
 
     @cached_property
-    def _origin(self) -> int:
+    def last_period(self) -> int:
+        """The number of the newest period that the forecast knew."""
         return int(self.calendar.containing(np.datetime64(self.origin)))
 
     # ---- its tables -------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ class Book:
         """(dates [H], mean [H], quantiles [H, Q], levels [Q]) of one style. KeyError: unknown model or style."""
         row = self._row(model, style)
         mean, quantiles = (self._served if model == self.served else self._members).read(model, row)
-        steps = self._origin + 1 + np.arange(len(mean))
+        steps = self.last_period + 1 + np.arange(len(mean))
         return self.calendar.dates(steps), mean, quantiles.reshape(len(mean), -1), self.levels
 
     def history_of(self, style: str) -> tuple[Dates, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evaluation.monitoring_folder import MonitoringFolder
 from models.registry import Registry
@@ -30,6 +31,11 @@ class Releases:
     monitoring: MonitoringFolder
     _kept: OrderedDict[int, Book] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def orders(self) -> Path:
+        """Where `jobs.replenish` files the newest proposal."""
+        return self.monitoring.root.parent / "orders"
 
     def book(self, number: int) -> Book:
         """The release opened. Raises VersionNotFound (also for one that was removed meanwhile) or VersionUnreadable."""

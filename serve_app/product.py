@@ -13,6 +13,7 @@ from serve_app.dashboard.api import InProcess, Others
 from serve_app.dashboard.routes import dashboard_router
 from serve_app.desk import desk_router
 from serve_app.mounted import today
+from serve_app.orders import orders_router
 from serve_app.predictions import ComputeCall, predictions_router
 from serve_app.retrain import Retraining, listed, retrain_router, scheduled
 from serve_app.schemas.parameters import JobsParameters, read
@@ -41,7 +42,7 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
 
     routers = [
         retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),
-        substitutes_router(yarns),
+        substitutes_router(yarns), orders_router(state),
         uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)), dashboard_router(api_of),
     ]  # fmt: skip
     return make_app(state, routers, named=named)

@@ -21,11 +21,13 @@ from serve_app.answers.detailed import detailed
 from serve_app.answers.insights import insights
 from serve_app.answers.measures import accuracy, data_quality, features, leaderboard
 from serve_app.answers.monitoring import monitoring, monitoring_history
+from serve_app.answers.orders import order_proposal
 from serve_app.answers.releases import changes, releases
 from serve_app.answers.styles import style, styles
 from serve_app.answers.summaries import forecast_report, validation_summary
 from serve_app.schemas import forecast, pages, summaries
 from serve_app.schemas import monitoring as of_monitoring
+from serve_app.schemas import orders as of_orders
 from serve_app.schemas import releases as of_releases
 from serve_app.schemas.parameters import (
     AccuracyParameters,
@@ -36,6 +38,7 @@ from serve_app.schemas.parameters import (
     MonitoringParameters,
     NoParameters,
     Parameters,
+    ProposalParameters,
     ReleasesParameters,
     ReportParameters,
     StyleParameters,
@@ -119,6 +122,9 @@ ROUTES: tuple[Route[Any], ...] = (
           asks="releases"),
     Route("GET", "/api/monitoring/history", MonitoringHistoryParameters, monitoring_history,
           of_monitoring.HistoryAnswer, "Accuracy, quality and alerts over time", "monitoring-history.json",
+          asks="releases"),
+    Route("GET", "/api/order-proposal", ProposalParameters, order_proposal, of_orders.ProposalAnswers,
+          "The newest purchase proposal: what to order now, by supplier, and why", "order-proposal.json",
           asks="releases"),
 )  # fmt: skip
 

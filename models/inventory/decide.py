@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from demand.errors import SettingsError
 from demand.panel import Floats, Ints
+from models.inventory.checked import EVERY
+from models.inventory.checked import chosen as checked_on
 from models.inventory.features import facts_of
 from models.inventory.items import Items
 from models.inventory.paths import Days
@@ -71,7 +73,10 @@ def decide(
             best = optimum(some, window)
             chosen, outcome, reachable = best.quantity, best.outcome, best.reached
         else:
-            chosen, outcome = answered[rows], window.outcome(some, answered[rows])
+            chosen = answered[rows]
+            if method == "surrogate":
+                chosen = checked_on(some, chosen, daily[:, ::EVERY])
+            outcome = window.outcome(some, chosen)
             reachable = outcome.fill >= some.service
         figures = {
             "quantity": chosen, "cost": outcome.cost, "service": outcome.fill, "reachable": reachable,

@@ -179,6 +179,10 @@ class MonitoringParameters(_Paged):
     """`GET /api/monitoring`; limit and offset are of its styles."""
 
 
+class ProposalParameters(_Paged):
+    """`GET /api/order-proposal`; limit and offset are of its orders."""
+
+
 class MonitoringHistoryParameters(_Paged):
     """`GET /api/monitoring/history`."""
 

@@ -16,7 +16,7 @@ from models.registry import Registry
 from serve_app.book import Book
 from serve_app.routes import EXAMPLES, ROUTES, Route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
-from tests.serve_app.looked import look_at
+from tests.serve_app.looked import look_at, propose_at
 from tests.serve_app.made import growing_panel
 
 MOMENT = "2025-09-01T02:10:00Z"
@@ -38,6 +38,10 @@ class Desk:
     @property
     def monitoring(self) -> MonitoringFolder:
         return MonitoringFolder.under(self.registry.root.parent)
+
+    @property
+    def orders(self) -> Path:
+        return self.registry.root.parent / "orders"
 
     def book(self, number: int) -> Book:
         release = self.registry.open(number)
@@ -67,6 +71,7 @@ def main() -> None:
         root = make_ensemble_release(Path(folder))
         make_ensemble_release(Path(folder), run_id="s", panel=growing_panel(seed=4))
         look_at(root, growing_panel(seed=4), days=10)
+        propose_at(root, growing_panel(seed=4))
         EXAMPLES.mkdir(exist_ok=True)
         for one in ROUTES:
             text = json.dumps(shortened(answer_of(one, Desk(Registry(root)))), indent=1, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A look of `jobs.monitor` at a made release: some days have passed since."""
+"""What jobs do with a made release: a look of `jobs.monitor` some days later, a proposal of `jobs.replenish`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from demand.panel import Panel
-from jobs import monitor
+from jobs import monitor, replenish
 from jobs.entry import exit_code
 from models.registry import Registry
 
@@ -31,3 +31,21 @@ def look_at(registry_root: Path, panel: Panel, days: int, factor: float = 1.0, r
             f"horizon={released['horizon']}", "log_level=WARNING"]  # fmt: skip
     code = exit_code("monitor", partial(monitor.body, now=datetime(2025, 12, 1, 2, tzinfo=UTC)), told)
     assert code == 0
+
+
+def propose_at(registry_root: Path, panel: Panel, run_id: str = "proposal") -> None:
+    """A purchase proposal for the styles of a made release: of the first half the costs and stock are known."""
+    known = panel.ids[: panel.n_series // 2]
+    table = pd.DataFrame(
+        {
+            "item": known, "on_shelf": 200.0 * np.arange(len(known)), "unit_cost": 4.5, "lead_time_days": 14,
+            "supplier": np.where(np.arange(len(known)) % 2, "Mill A", "Mill B"), "moq": 250,
+        }
+    )  # fmt: skip
+    path = registry_root.parent / "in" / f"{run_id}.csv"
+    path.parent.mkdir(exist_ok=True)
+    table.to_csv(path, index=False)
+    told = [f"inventory.table={path}", f"storage.root={registry_root.parent}", f"run_id={run_id}", "progress=false",
+            "parallel_training=false", "log_level=WARNING", "inventory.paths=16"]  # fmt: skip
+    body = partial(replenish.body, now=datetime(2025, 12, 1, 2, tzinfo=UTC))
+    assert exit_code("replenish", body, told) == 0

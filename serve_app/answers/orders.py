@@ -1,0 +1,197 @@
+"""How much to order: decided on the released forecast for the items of a request, or as `jobs.replenish` filed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from demand.errors import VersionUnreadable
+from demand.panel import Panel
+from demand.settings import build
+from models.base import Forecast
+from models.files import read_json
+from models.inventory.decide import Decided, decide
+from models.inventory.features import seasonality_index
+from models.inventory.known import blank, decidable
+from models.inventory.paths import Days, forecast_paths
+from models.inventory.policies import POLICIES
+from models.inventory.search import window_days
+from models.inventory.settings import InventorySettings
+from serve_app.answers.asked import Answer, head, page
+from serve_app.book import Book
+from serve_app.schemas.orders import OrderItem, OrderRequest
+from serve_app.schemas.parameters import ProposalParameters
+from serve_app.schemas.units import number, units
+
+NEXT_STEP = "nothing was proposed yet. Run python -m jobs.replenish"
+_FRACTIONS = ("service", "service_without_order", "wanted_service")
+_FIGURES = ("on_shelf", "on_order", "allocated", "unit_cost", "lead_time_days", "service_level", "ordering_cost",
+            "stockout_cost", "supplier_reliability", "lot", "moq")  # fmt: skip
+
+
+class Filed(Protocol):
+    """Where the newest proposal lies: unlike a Book it changes, with every run."""
+
+    @property
+    def orders(self) -> Path: ...
+
+
+def order_quantities(book: Book, asked: OrderRequest) -> Answer:
+    """A decision for each item of the request, in its order; one that lacks stock, cost or a forecast says so."""
+    settings = _settings(book)
+    known = blank(len(asked.items))
+    known["item"] = [f"{place:04d}" for place in range(len(asked.items))]
+    for name in _FIGURES:
+        known[name] = [_or_nan(getattr(item, name)) for item in asked.items]
+    ready = decidable(known, settings)
+    made = {place: _demand(book, item.style) for place, item in enumerate(asked.items)}
+    has = np.array([made[int(row)] is not None for row in ready.rows], dtype=bool)
+    rows = ready.rows[has]
+    decided = None
+    if len(rows):
+        items = ready.items.take(has)
+        days = Days.after(book.calendar, book.last_period, int(window_days(items, settings.review_days).max()))
+        history, forecast = _joined([found for row in rows if (found := made[int(row)]) is not None], book)
+        longest = int(np.asarray(book.styles(book.served)["n_periods"]).max())
+        paths = forecast_paths(forecast, history, days.periods, settings.paths, longest)
+        season = seasonality_index(history, days)
+        decided = decide(items, ready.on_shelf[has], paths, days, season, settings, "exact")
+    place_of = {int(row): place for place, row in enumerate(rows)}
+    assumed = {int(row): str(names) for row, names in zip(ready.rows, ready.assumed, strict=True)}
+    quantities = []
+    for place, item in enumerate(asked.items):
+        if decided is None or place not in place_of:
+            lacks = [*ready.missing.get(place, ()), *(["forecast"] if made[place] is None else [])]
+            quantities.append(_nothing(item, lacks))
+        else:
+            quantities.append(_one(item, decided, place_of[place], assumed[place], book))
+    return {
+        **head(book, book.served, (), _FRACTIONS),
+        "made_by": book.served,
+        "method": "exact",
+        "review_days": settings.review_days,
+        "quantities": quantities,
+    }
+
+
+def order_proposal(filed: Filed, asked: ProposalParameters, today: date) -> Answer:
+    """The newest proposal, a page of its orders. Raises VersionUnreadable for a damaged file."""
+    path = filed.orders / "latest.json"
+    if not path.is_file():
+        return {"status": "no_data", "reason": NEXT_STEP}
+    told = read_json(path)
+    try:
+        return _proposal(told, asked)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VersionUnreadable("the newest proposal is not whole", file=path.name, cause=repr(error)) from None
+
+
+def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
+    end = None if asked.limit is None else asked.offset + asked.limit
+    shown = told["orders"][asked.offset : end]
+    n, cost = told["items"], told["cost"] or {}
+    return {
+        "status": "success",
+        "generated_at": told["at"],
+        **{
+            name: told[name] for name in ("run_id", "release", "origin", "kind", "method", "method_reason", "suppliers")
+        },
+        "units": units(told["unit"], (), ("service", "wanted_service")),
+        "items": {"items_in": n["in"], **{name: n[name] for name in ("ordered", "nothing_needed", "no_data")}},
+        "missing": _counts(told["missing"]),
+        "assumed": _counts(told["assumed"]),
+        "costs": [{"policy": name, "cost": value} for name, value in cost.items()],
+        "orders": [_order(one) for one in shown],
+        "kept": len(told["orders"]),
+        "pagination": page(len(told["orders"]), len(shown), asked.offset, asked.limit),
+    }
+
+
+def _order(one: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"quantity": "order_quantity", "value": "order_value", "cost": "expected_cost",
+             "service": "expected_service", "reachable": "service_reachable"}  # fmt: skip
+    same = ("supplier", "item", "order_on", "expected_on", "lead_time_days", "moq", "position", "cost_without_order",
+            "wanted_service", "method", "reason")  # fmt: skip
+    return {
+        **{name: one[name] for name in same},
+        **{ours: one[theirs] for ours, theirs in names.items()},
+        "shelf_empty_on": one["shelf_empty_on"] or None,
+        "assumed": _names(one["assumed"]),
+    }
+
+
+def _counts(found: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"what": name, "items": count} for name, count in found.items()]
+
+
+def _settings(book: Book) -> InventorySettings:
+    """The defaults the release was made with; ours where it is older than they are."""
+    return build(InventorySettings, dict(book.config.get("inventory") or {}), "inventory")
+
+
+def _demand(book: Book, style: str) -> tuple[Panel, np.ndarray, np.ndarray] | None:
+    """(history without blanks, mean [H], quantiles [H, Q]) of a style; None when the release has no forecast of it."""
+    if book.row_of(book.served, style) is None:
+        return None
+    _, mean, quantiles, _ = book.forecast_of(book.served, style)
+    if not np.isfinite(mean).all():
+        return None
+    return book.panel_of(style).with_blanks_filled(book.card["blanks"]), mean, quantiles
+
+
+def _joined(found: Sequence[tuple[Panel, np.ndarray, np.ndarray]], book: Book) -> tuple[Panel, Forecast]:
+    """One panel and forecast of the items, named by their place: a style may be asked about twice."""
+    ids = np.array([f"{place:04d}" for place in range(len(found))])
+    lengths = [len(panel.y) for panel, _, _ in found]
+    history = Panel(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+                    np.concatenate([one[0].y for one in found]), book.last_period, book.freq)  # fmt: skip
+    n = len(found)
+    mean, quantiles = np.stack([one[1] for one in found]), np.stack([one[2] for one in found])
+    blank_text = np.full(n, "")
+    forecast = Forecast(ids, book.last_period, book.freq, book.levels, mean, quantiles, np.full(n, book.served),
+                        np.zeros(n, dtype=np.int64), blank_text, blank_text)  # fmt: skip
+    return history, forecast
+
+
+def _one(item: OrderItem, decided: Decided, at: int, assumed: str, book: Book) -> dict[str, Any]:
+    column = {name: values[at] for name, values in decided.columns.items()}
+    flagged = [("demand_variability", "assumed_variability"), ("seasonality_index", "assumed_seasonality")]
+    quantity = float(column["quantity"])
+    empty = column["cover_days"]
+    end = book.calendar.spans(np.array([book.last_period]))[1][0]
+    return {
+        "style": item.style,
+        "status": "order" if quantity > 0 else "none",
+        "missing": [],
+        "quantity": quantity,
+        "cost": number(column["cost"]),
+        "cost_without_order": number(column["idle_cost"]),
+        "service": number(column["service"]),
+        "service_without_order": number(column["idle_service"]),
+        "reachable": bool(column["reachable"]),
+        "window_days": int(column["window_days"]),
+        "shelf_empty_on": None if np.isnan(empty) else str(end + np.timedelta64(int(empty), "D")),
+        "assumed": [*_names(assumed), *(word for word, flag in flagged if column[flag])],
+        "beside": [
+            {"policy": policy, "quantity": float(column[f"quantity_{policy}"]), "cost": float(column[f"cost_{policy}"]),
+             "service": float(column[f"service_{policy}"])} for policy in POLICIES
+        ],
+    }  # fmt: skip
+
+
+def _nothing(item: OrderItem, missing: Sequence[str]) -> dict[str, Any]:
+    nothing = dict.fromkeys(("quantity", "cost", "cost_without_order", "service", "service_without_order", "reachable",
+                             "window_days", "shelf_empty_on"))  # fmt: skip
+    return {"style": item.style, "status": "no_data", "missing": list(missing), **nothing, "assumed": [], "beside": []}
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(", ") if name]
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else float(value)

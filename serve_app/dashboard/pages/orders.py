@@ -1,0 +1,94 @@
+"""What to buy now: the newest purchase proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serve_app.dashboard.blocks import Block, Cell, Note, Section, Table, Tile, Tiles
+from serve_app.dashboard.frame import Api, Page, Query
+from serve_app.dashboard.parts import no_data, pager, unit_of, whole
+from serve_app.dashboard.shown import moment, number, quantity, share
+
+LIMIT = 50
+POLICIES = {"chosen": "as proposed", "without_orders": "without orders", "eoq_rop": "EOQ, reorder point",
+            "newsvendor": "newsvendor", "base_stock": "base stock"}  # fmt: skip
+
+
+def build(api: Api, query: Query) -> Sequence[Section]:
+    answer = api.get("/api/order-proposal", offset=whole(query, "offset", 0), limit=LIMIT)
+    empty = no_data(answer)
+    if empty:
+        return [Section("", [empty])]
+    unit = unit_of(answer)
+    return [
+        Section("", [_tiles(answer), *_lacking(answer)]),
+        Section("By supplier", [_suppliers(answer["suppliers"], unit)]),
+        Section("What to order", [_orders(answer["orders"], unit), *pager("/orders", answer["pagination"]),
+                                  *_left_out(answer)]),
+        Section("Beside simple rules", [_costs(answer["costs"])]),
+    ]  # fmt: skip
+
+
+def _tiles(answer: Mapping[str, Any]) -> Tiles:
+    items = answer["items"]
+    return Tiles([
+        Tile("To order", f"{items['ordered']:,} of {items['items_in']:,} {answer['kind']}",
+             f"{items['nothing_needed']:,} need nothing"),
+        Tile("No data", f"{items['no_data']:,}", "stock, cost or demand is not known",
+             "warn" if items["no_data"] else "good"),
+        Tile("Decided by", answer["method"].replace("_", " "), answer["method_reason"]),
+        Tile("Proposed", moment(answer["generated_at"]), f"release {answer['release']}, data to {answer['origin']}"),
+    ])  # fmt: skip
+
+
+def _lacking(answer: Mapping[str, Any]) -> list[Block]:
+    notes: list[Block] = []
+    for name, words in (("missing", "What is missing"), ("assumed", "Defaults taken")):
+        if answer[name]:
+            said = "; ".join(f"{one['what'].replace('_', ' ')} ({one['items']:,})" for one in answer[name])
+            notes.append(Note(f"{words}: {said}.", "warn" if name == "missing" else ""))
+    return notes
+
+
+def _suppliers(suppliers: Sequence[Mapping[str, Any]], unit: str) -> Table:
+    columns = (("supplier", False), ("items", True), (f"quantity ({unit})", True), ("value", True),
+               (f"smallest order ({unit})", True), ("lead time (days)", True))  # fmt: skip
+    rows = [
+        [Cell(one["supplier"] or "not stated"), number(one["items"], f"{one['items']:,}"),
+         number(one["quantity"], quantity(one["quantity"])), number(one["value"], quantity(one["value"])),
+         number(one["moq"], quantity(one["moq"])), number(one["lead_time_days"], quantity(one["lead_time_days"]))]
+        for one in suppliers
+    ]  # fmt: skip
+    return Table("suppliers", columns, rows, "Orders by supplier", "Nothing needs to be ordered.")
+
+
+def _orders(orders: Sequence[Mapping[str, Any]], unit: str) -> Table:
+    columns = (
+        ("item", False), ("supplier", False), (f"order ({unit})", True), ("value", True), ("shelf empty", False),
+        ("arrives", False), ("served with it", True), ("cost", True), ("without", True), ("why", False),
+    )  # fmt: skip
+    rows = [
+        [Cell(one["item"]), Cell(one["supplier"] or "not stated"), number(one["quantity"], quantity(one["quantity"])),
+         number(one["value"], quantity(one["value"])), Cell(one["shelf_empty_on"] or "later"), Cell(one["expected_on"]),
+         number(one["service"], share(one["service"])), number(one["cost"], quantity(one["cost"])),
+         number(one["cost_without_order"], quantity(one["cost_without_order"])), Cell(one["reason"])]
+        for one in orders
+    ]  # fmt: skip
+    return Table("orders", columns, rows, "The purchase proposal, the dearest orders first",
+                 "Nothing needs to be ordered.")  # fmt: skip
+
+
+def _left_out(answer: Mapping[str, Any]) -> list[Block]:
+    more = answer["items"]["ordered"] - answer["kept"]
+    return [Note(f"{more:,} smaller orders are in proposal.csv of run {answer['run_id']} only.")] if more > 0 else []
+
+
+def _costs(costs: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [[Cell(POLICIES.get(one["policy"], one["policy"])), number(one["cost"], quantity(one["cost"]))]
+            for one in costs]  # fmt: skip
+    caption = "Expected cost of all items over lead time and review period"
+    return Table("costs", (("orders by", False), ("expected cost", True)), rows, caption, "Nothing could be decided.")
+
+
+PAGE = Page("/orders", "Orders", 45, build, "What to order now, why, and what it is expected to cost.")
