@@ -17,7 +17,7 @@ from demand.company.settings import CompanySettings
 from demand.company.tables import COLUMNS, NAMES, Company, TableReport
 from demand.company.weeks import BLOCKS, by_week, weeks_of
 from demand.duplicates import repeated_rows
-from demand.errors import SchemaError
+from demand.errors import DemandError, SchemaError
 from demand.exports import recognise_export
 from demand.layouts import Table
 from demand.ledger import Ledger
@@ -52,12 +52,20 @@ def read_company(settings: CompanySettings) -> Company:
     return Company(**frames, reports=reports, files=dict(sorted(files.items())))
 
 
-def _source(path: str, settings: CompanySettings) -> SourceSettings:
-    return SourceSettings(path=path, encoding=settings.encoding)
+def _tables_at(
+    path: str, key: str, settings: CompanySettings
+) -> tuple[list[tuple[Table, SourceFile]], list[SourceFile]]:
+    """As `read_tables`; an error names the key of these settings, not that of the sales."""
+    try:
+        return read_tables(SourceSettings(path=path, encoding=settings.encoding))
+    except DemandError as error:
+        hint = error.hint.replace("source.path", key).replace("source.encoding", "company.encoding")
+        facts = {name: key if value == "source.path" else value for name, value in error.facts.items()}
+        raise type(error)(error.message, hint=hint, **facts) from None
 
 
 def _one_file(table: str, path: str, settings: CompanySettings) -> tuple[Table, SourceFile]:
-    used, unused = read_tables(_source(path, settings))
+    used, unused = _tables_at(path, f"company.{table}", settings)
     if len(used) != 1:
         raise SchemaError(
             "a key of one table needs one file", key=f"company.{table}", tables=[file.name for _, file in used],
@@ -75,7 +83,7 @@ def _one_file(table: str, path: str, settings: CompanySettings) -> tuple[Table, 
 
 def _look_into(settings: CompanySettings, found: dict[str, tuple[Table, SourceFile]], files: dict[str, str]) -> None:
     """The tables of the folder that no key of their own named."""
-    used, unused = read_tables(_source(str(settings.folder), settings))
+    used, unused = _tables_at(str(settings.folder), "company.folder", settings)
     given = set(found)
     files |= {file.name: file.cause for file in unused}
     for raw, file in used:

@@ -10,7 +10,7 @@ import pytest
 from demand.company.read import read_company
 from demand.company.settings import CompanySettings
 from demand.company.tables import COLUMNS
-from demand.errors import CalendarError, DataError, SchemaError
+from demand.errors import CalendarError, DataError, SchemaError, StorageError
 
 STOCK = (
     "\ufeffDesc#,Supplier,Description,Color,Beginning Balance,Theoretical Balance,On Order,Allocated,"
@@ -280,6 +280,15 @@ def test_when_two_files_are_one_table_then_both_are_named_and_a_key_chooses(writ
 def test_when_a_key_names_another_table_then_it_is_refused(write):
     with pytest.raises(SchemaError, match="this file is the bill of materials, not the yarn stock"):
         read(stock=write("b.csv", BOM))
+
+
+def test_when_there_is_no_such_file_then_the_message_names_the_key_of_these_tables(tmp_path):
+    with pytest.raises(StorageError, match=r"Check company\.folder"):
+        read(folder=str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match=r"Check company\.bom"):
+        read(bom=str(tmp_path / "nowhere.csv"))
+    with pytest.raises(StorageError, match="not storage"):
+        read(folder="https://example.org/tables")
 
 
 def test_when_decimals_have_commas_then_the_key_reads_them(write):
