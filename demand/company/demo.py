@@ -9,15 +9,24 @@ import numpy as np
 import pandas as pd
 
 from demand.calendar import Dates
+from demand.company.demo_supply import (
+    cents,
+    frame_of,
+    known_days,
+    partly_known,
+    purchase_orders,
+    receipts_of,
+    yarn_needs_of,
+    yarn_weeks_of,
+)  # fmt: skip
 from demand.company.demo_yarns import FIBRES, NE_DENIER, Yarns, compatible, label_pairs, make_yarns
-from demand.company.tables import COLUMNS, Company
+from demand.company.tables import Company
 from demand.fleet import Plan, SyntheticSettings, daily_demand, days_of, plan_of
 from demand.panel import Floats, Ints, Strings
 from demand.units import UNIT_WORDS
 
 YARNS, LABELS, SUPPLIERS, MACHINES = 400, 4_000, 14, 24
 LABEL_NOISE = 0.04
-_FEW_ORDERS = (2, 4)  # of the first suppliers: too few to say how reliable they are
 _RECENT = 90  # days whose mean demand the orders follow
 _OUNCES_A_YARD = 5.5
 _REASONS = ("shade", "hand", "shrinkage", "runs poorly", "too heavy")
@@ -61,7 +70,7 @@ def make_company(fleet: SyntheticSettings, yarns: int = YARNS, labels: int = LAB
     per_yard = 1 / master["yds_per_lb"].fillna(16 / _OUNCES_A_YARD).to_numpy()
     bom = _bom(rng, bases, plan, made)
     need = _daily_need(bases, bom, rate * per_yard, made)
-    orders, on_time = _purchase_orders(rng, made, names, today)
+    orders, on_time = purchase_orders(rng, made, names, today)
     a, b = label_pairs(rng, made, labels)
     turned = rng.random(len(a)) < LABEL_NOISE
     company = Company(
@@ -70,9 +79,9 @@ def make_company(fleet: SyntheticSettings, yarns: int = YARNS, labels: int = LAB
         bom=bom,
         suppliers=suppliers,
         purchase_orders=orders,
-        receipts=_receipts(rng, orders, today),
-        yarn_needs=_yarn_needs(rng, plan.ids, bases, bom, rate * per_yard, today),
-        yarn_weeks=_yarn_weeks(rng, made, need, today),
+        receipts=receipts_of(rng, orders, today),
+        yarn_needs=yarn_needs_of(rng, plan.ids, bases, bom, rate * per_yard, today),
+        yarn_weeks=yarn_weeks_of(rng, made, need, today),
         open_orders=_open_orders(rng, plan.ids, rate, today),
         knit_orders=_knit_orders(rng, plan.ids, rate * per_yard, today),
         cross_reference=_cross_reference(rng, plan.ids, bases, today),
@@ -88,28 +97,11 @@ def _recent_rate(fleet: SyntheticSettings, plan: Plan, days: Dates) -> Floats:
     return np.concatenate(recent)
 
 
-def _frame(table: str, **columns: object) -> pd.DataFrame:
-    return pd.DataFrame(columns)[list(COLUMNS[table])].reset_index(drop=True)
-
-
-def _cents(values: Floats) -> Floats:
-    return np.round(values, 2)
-
-
-def _some(rng: np.random.Generator, values: Floats, share: float) -> Floats:
-    """The values, a share of them not known."""
-    return np.where(rng.random(len(values)) < share, np.nan, values)
-
-
-def _dates(values: Dates, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Dates:
-    return np.where(known, values.astype("datetime64[ns]"), np.datetime64("NaT", "ns"))
-
-
 def _suppliers(rng: np.random.Generator) -> pd.DataFrame:
     lead = rng.integers(4, 15, SUPPLIERS).astype(float)
     moq = rng.choice([500.0, 1000.0, 2000.0, 2500.0, 5000.0], SUPPLIERS)
     lead[2] = moq[2] = np.nan  # one that is to be removed
-    return _frame(
+    return frame_of(
         "suppliers",
         supplier=[f"Mill {at + 1:02d}" for at in range(SUPPLIERS)],
         supplier_id=[f"V{100 + at}" for at in range(SUPPLIERS)],
@@ -120,15 +112,15 @@ def _suppliers(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _yarns(rng: np.random.Generator, made: Yarns, names: Strings) -> pd.DataFrame:
-    return _frame(
+    return frame_of(
         "yarns", yarn_id=made.yarn_id, supplier=names[made.supplier].astype(object), description=made.description,
-        blend=made.blend, type=made.type, color=made.color, cost_per_lb=_some(rng, made.price, 0.04),
+        blend=made.blend, type=made.type, color=made.color, cost_per_lb=partly_known(rng, made.price, 0.04),
     )  # fmt: skip
 
 
 def _style_master(rng: np.random.Generator, ids: Strings) -> pd.DataFrame:
-    yards = _some(rng, _cents(rng.uniform(1.6, 4.2, len(ids))), 0.24)
-    return _frame("style_master", style=ids.astype(object), yds_per_lb=yards)
+    yards = partly_known(rng, cents(rng.uniform(1.6, 4.2, len(ids))), 0.24)
+    return frame_of("style_master", style=ids.astype(object), yds_per_lb=yards)
 
 
 def _bom(rng: np.random.Generator, bases: Strings, plan: Plan, made: Yarns) -> pd.DataFrame:
@@ -144,7 +136,7 @@ def _bom(rng: np.random.Generator, bases: Strings, plan: Plan, made: Yarns) -> p
             shares = shares * 0.26
         rows += [(base, made.yarn_id[y], round(float(s), 4)) for y, s in zip(yarns, shares, strict=True)]
     base_of, yarn_of, share = (list(column) for column in zip(*rows, strict=True))
-    return _frame("bom", base=base_of, yarn_id=yarn_of, share=share, unit=["lbs"] * len(rows))
+    return frame_of("bom", base=base_of, yarn_id=yarn_of, share=share, unit=["lbs"] * len(rows))
 
 
 def _like(made: Yarns, text: str) -> Ints:
@@ -168,99 +160,17 @@ def _daily_need(bases: Strings, bom: pd.DataFrame, pounds: Floats, made: Yarns) 
 def _stock(rng: np.random.Generator, made: Yarns, names: Strings, need: Floats, today: np.datetime64) -> pd.DataFrame:
     n = len(made)
     idle = rng.lognormal(6.0, 1.3, n) * (rng.random(n) < 0.9)
-    shelf = _cents(np.where(need > 0, need * rng.uniform(0, 70, n), idle))
-    allocated = 0.0 - _cents(np.where(need > 0, need * rng.uniform(15, 60, n), idle * 0.3 * (rng.random(n) < 0.3)))
-    on_order = _cents(np.where(rng.random(n) < 0.35, np.maximum(need * 30, 500.0) * rng.uniform(0.2, 1.5, n), 0.0))
+    shelf = cents(np.where(need > 0, need * rng.uniform(0, 70, n), idle))
+    allocated = 0.0 - cents(np.where(need > 0, need * rng.uniform(15, 60, n), idle * 0.3 * (rng.random(n) < 0.3)))
+    on_order = cents(np.where(rng.random(n) < 0.35, np.maximum(need * 30, 500.0) * rng.uniform(0.2, 1.5, n), 0.0))
     known = rng.random(n) < 0.4
-    frame = _frame(
+    frame = frame_of(
         "stock", yarn_id=made.yarn_id, supplier=names[made.supplier].astype(object), description=made.description,
         color=made.color, theoretical_lb=shelf, on_order_lb=on_order, allocated_lb=allocated,
-        planning_lb=shelf + on_order + allocated, consumed_lb=0.0 - _cents(need * rng.uniform(20, 40, n)),
-        cost_per_lb=_some(rng, made.price, 0.04), reconciled=_dates(today - rng.integers(1, 200, n), known),
+        planning_lb=shelf + on_order + allocated, consumed_lb=0.0 - cents(need * rng.uniform(20, 40, n)),
+        cost_per_lb=partly_known(rng, made.price, 0.04), reconciled=known_days(today - rng.integers(1, 200, n), known),
     )  # fmt: skip
     return frame[rng.random(n) < 0.93].reset_index(drop=True)
-
-
-def _purchase_orders(
-    rng: np.random.Generator, made: Yarns, names: Strings, today: np.datetime64
-) -> tuple[pd.DataFrame, dict[str, tuple[int, float]]]:
-    """Orders of the last 300 days. One is on time when the supplier names no later day than was asked for."""
-    parts, on_time = [], {}
-    for at, name in enumerate(names.tolist()):
-        yarns = np.flatnonzero(made.supplier == at)
-        if not len(yarns):
-            continue
-        n = _FEW_ORDERS[at] if at < len(_FEW_ORDERS) else int(rng.integers(10, 41))
-        kept = rng.permutation(n) < round(rng.uniform(0.6, 1.0) * n)
-        yarn = rng.choice(yarns, n)
-        ordered = today - rng.integers(0, 300, n)
-        requested = ordered + np.maximum(7, np.round(rng.normal(38, 12, n))).astype(np.int64)
-        quoted = requested + np.where(kept, -rng.integers(0, 6, n), rng.integers(3, 31, n))
-        quantity = _cents(rng.choice([500, 1000, 1500, 2200, 4400], n) * rng.uniform(0.9, 1.1, n))
-        balance = np.where(quoted <= today, 0.0, _cents(quantity * rng.choice([1.0, 0.6], n)))
-        parts.append(pd.DataFrame({
-            "yarn_id": made.yarn_id[yarn], "supplier": name, "ordered": ordered, "requested": requested,
-            "quoted": quoted, "quantity_lb": quantity, "balance_lb": balance, "cost_per_lb": made.price[yarn],
-        }))  # fmt: skip
-        on_time[name] = (n, float(kept.mean()))
-    orders = pd.concat(parts, ignore_index=True)
-    orders = orders.iloc[rng.permutation(len(orders))]
-    for column in ("ordered", "requested", "quoted"):
-        orders[column] = orders[column].astype("datetime64[ns]")
-    return orders[list(COLUMNS["purchase_orders"])].reset_index(drop=True), on_time
-
-
-def _receipts(rng: np.random.Generator, orders: pd.DataFrame, today: np.datetime64) -> pd.DataFrame:
-    """What is still to come, in the week of the day that the supplier names; a few are past due, one taken back."""
-    due = orders[orders["balance_lb"] > 0]
-    day = due["quoted"].to_numpy().astype("datetime64[D]")
-    monday = day - ((day.astype(np.int64) + 3) % 7).astype("timedelta64[D]")
-    late = rng.random(len(due)) < 0.1
-    quantity = due["balance_lb"].to_numpy().copy()
-    if late.any():
-        quantity[np.flatnonzero(late)[0]] *= -1
-    return _frame("receipts", yarn_id=due["yarn_id"].to_numpy(), supplier=due["supplier"].to_numpy(),
-                  week=_dates(monday, ~late), quantity_lb=quantity)  # fmt: skip
-
-
-def weeks_ahead(today: np.datetime64, n: int) -> Dates:
-    """The Mondays of this week and the n - 1 that follow."""
-    monday = today - (int(today.astype(np.int64)) + 3) % 7
-    return np.asarray(monday + 7 * np.arange(n), dtype="datetime64[ns]")
-
-
-def _yarn_needs(
-    rng: np.random.Generator, ids: Strings, bases: Strings, bom: pd.DataFrame, pounds: Floats, today: np.datetime64
-) -> pd.DataFrame:
-    """What the styles' recent rate takes of each yarn in six weeks and after them, week by week."""
-    style_of = dict(zip(bases.tolist(), ids.tolist(), strict=True))
-    rate_of = dict(zip(bases.tolist(), pounds.tolist(), strict=True))
-    weekly = bom["share"].to_numpy() * bom["base"].map(rate_of).to_numpy(dtype=np.float64) * 7
-    parts = []
-    for day in weeks_ahead(today, 7):
-        part = pd.DataFrame({"yarn_id": bom["yarn_id"], "style": bom["base"].map(style_of), "share": bom["share"]})
-        part["week"], part["quantity_lb"] = day, _cents(weekly * (rng.random(len(bom)) < 0.6))
-        parts.append(part[part["quantity_lb"] > 0])
-    whole = pd.concat(parts)
-    return whole[list(COLUMNS["yarn_needs"])].reset_index(drop=True)
-
-
-def _yarn_weeks(rng: np.random.Generator, made: Yarns, need: Floats, today: np.datetime64) -> pd.DataFrame:
-    """Past due and six weeks of the yarns that the fleet takes."""
-    used = np.flatnonzero(need > 0)
-    balance = _cents(need[used] * rng.uniform(0, 40, len(used)))
-    parts = []
-    for day in (np.datetime64("NaT", "ns"), *weeks_ahead(today, 6)):
-        demand = _cents(need[used] * 7 * rng.uniform(0.5, 1.5, len(used)))
-        receipts = _some(rng, _cents(need[used] * rng.uniform(5, 30, len(used))), 0.7)
-        balance = _cents(balance - demand + np.nan_to_num(receipts))
-        parts.append(pd.DataFrame({
-            "yarn_id": made.yarn_id[used], "week": day, "demand_lb": demand, "receipts_lb": receipts,
-            "balance_lb": balance,
-        }))  # fmt: skip
-    whole = pd.concat(parts, ignore_index=True)
-    whole["week"] = whole["week"].astype("datetime64[ns]")
-    return whole
 
 
 def _open_orders(rng: np.random.Generator, ids: Strings, rate: Floats, today: np.datetime64) -> pd.DataFrame:
@@ -269,10 +179,10 @@ def _open_orders(rng: np.random.Generator, ids: Strings, rate: Floats, today: np
     quantity = np.maximum(np.round(rate[style] * rng.uniform(2, 18, n) * 4) / 4, 25.0)
     balance = np.round(quantity * rng.choice([1.0, 1.0, 0.5, 0.25], n) * 4) / 4
     in_pounds = rng.random(n) < 0.02
-    return _frame(
+    return frame_of(
         "open_orders", style=ids[style].astype(object), quantity=quantity, balance=balance,
         unit=np.where(in_pounds, "lbs", _UNIT).astype(object),
-        ship_date=_dates(today + rng.integers(-10, 100, n), rng.random(n) < 0.88),
+        ship_date=known_days(today + rng.integers(-10, 100, n), rng.random(n) < 0.88),
     )  # fmt: skip
 
 
@@ -283,13 +193,13 @@ def _knit_orders(rng: np.random.Generator, ids: Strings, pounds: Floats, today: 
     own = rng.integers(0, MACHINES, len(ids))[style]
     machine = np.where(rng.random(n) < 0.9, own, rng.integers(0, MACHINES, n))
     age = rng.integers(0, 61, n)
-    ordered = np.maximum(_cents(pounds[style] * rng.uniform(20, 50, n)), 50.0)
-    shipped = _cents(ordered * np.where(age > 35, rng.uniform(0.95, 1.05, n), rng.uniform(0, 0.8, n)))
+    ordered = np.maximum(cents(pounds[style] * rng.uniform(20, 50, n)), 50.0)
+    shipped = cents(ordered * np.where(age > 35, rng.uniform(0.95, 1.05, n), rng.uniform(0, 0.8, n)))
     start = today - age
-    return _frame(
+    return frame_of(
         "knit_orders", style=ids[style].astype(object), start=start.astype("datetime64[ns]"),
         quoted=(start + rng.integers(18, 40, n)).astype("datetime64[ns]"), ordered_lb=ordered, shipped_lb=shipped,
-        balance_lb=_cents(ordered - shipped), machine=np.array([f"{150 + m}" for m in machine.tolist()], dtype=object),
+        balance_lb=cents(ordered - shipped), machine=np.array([f"{150 + m}" for m in machine.tolist()], dtype=object),
     )  # fmt: skip
 
 
@@ -301,14 +211,14 @@ def _cross_reference(rng: np.random.Generator, ids: Strings, bases: Strings, tod
     style, base = np.concatenate([ids[listed], ids[before]]), np.concatenate([bases[listed], bases[before[::-1]]])
     version = np.concatenate([created[listed], created[before] - rng.integers(30, 400, len(before))])
     order = rng.permutation(len(style))
-    return _frame("cross_reference", style=style[order].astype(object), base=base[order].astype(object),
+    return frame_of("cross_reference", style=style[order].astype(object), base=base[order].astype(object),
                   version=version[order].astype("datetime64[ns]"))  # fmt: skip
 
 
 def _style_stock(rng: np.random.Generator, ids: Strings, rate: Floats) -> pd.DataFrame:
     counted = rng.random(len(ids)) < 0.85
     quantity = np.round(rate * rng.uniform(0, 100, len(ids)) * 4) / 4
-    return _frame("style_stock", style=ids[counted].astype(object), quantity=quantity[counted],
+    return frame_of("style_stock", style=ids[counted].astype(object), quantity=quantity[counted],
                   unit=[_UNIT] * int(counted.sum()))  # fmt: skip
 
 
@@ -318,7 +228,7 @@ def _labels(
 ) -> pd.DataFrame:  # fmt: skip
     n = len(a)
     reason = np.where(label | (rng.random(n) < 0.4), "", rng.choice(_REASONS, n))
-    return _frame(
+    return frame_of(
         "labels", yarn_a=made.yarn_id[a], yarn_b=made.yarn_id[b], is_substitutable=label.astype(np.int64),
-        date=_dates(today - rng.integers(1, 700, n), rng.random(n) < 0.8), reason=reason.astype(object),
+        date=known_days(today - rng.integers(1, 700, n), rng.random(n) < 0.8), reason=reason.astype(object),
     )  # fmt: skip
