@@ -158,6 +158,14 @@ ELSEWHERE = {
     "degradation_threshold": (
         "tests.jobs.test_monitor", "test_when_the_threshold_is_raised_then_the_same_rise_is_no_degradation",
     ),
+    "a_b_testing": (
+        "tests.serve_app.test_trying",
+        "test_when_a_challenger_is_tried_then_its_styles_are_its_everywhere_and_the_total_is_the_champion_s",
+    ),
+    "canary_deployment": (
+        "tests.serve_app.test_trying",
+        "test_when_the_challenger_fails_then_the_champion_answers_and_a_canary_goes_back_for_good",
+    ),
     "model_versioning": (
         "tests.jobs.test_publish", "test_when_versions_are_not_kept_then_only_champion_and_newest_stay",
     ),
