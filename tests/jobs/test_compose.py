@@ -27,7 +27,7 @@ JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releas
         "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
-    "rollback": {"release": None, "reason": None, "alias": "champion"},
+    "rollback": {"release": None, "promoted_model": None, "reason": None, "alias": "champion"},
     "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None, "alias": "champion"},
     "evaluate": {"release": "champion"},
     "backtest": {"release": None},
