@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evaluation.advice import terminal_table
 from jobs import evaluate
+from jobs.decisions import score_apart, tables_validated, without_decisions
 from jobs.earlier_names import write_earlier_names
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import compete, prepare
@@ -21,6 +22,8 @@ def body(settings: Settings) -> int:
     on the days after it was trained, see `jobs.evaluate`."""
     if settings.release is not None:
         return evaluate.body(settings)
+    if without_decisions(settings) is None:
+        return tables_validated(settings) if settings.validate else score_apart(settings)
     if settings.validate:
         return only_validated(settings)
     fleet = prepare(settings, "backtest", live=False)

@@ -25,7 +25,7 @@ from models.tabular.settings import FineTuneSettings
 MAX_ARGUMENT = 4_000  # characters
 _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
-    "promoted_model": "promote", "styles": "promote", "name": "token", "role": "token", "days": "token",
+    "promoted_model": "promote and rollback", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
     "finetune": "finetune", "alias": "rollback and promote", "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip

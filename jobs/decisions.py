@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from demand.company.read import read_company
-from demand.errors import DataError, ModelError
+from demand.errors import DataError, ModelError, SettingsError
 from jobs.due import models_due
 from jobs.entry import FAILED, OK
 from jobs.fleet import decisions_of
@@ -20,7 +20,7 @@ from models.decision_release import KINDS
 from models.job import now_utc, stamp
 
 NO_DATA = "no_data"  # how a message begins that says which table is missing
-# kind -> the module whose `train` trains it
+# kind -> the module whose `train` trains it; its `score`, where it has one, measures it without a release
 TRAINERS = {"yarn_substitution": "jobs.yarn_training", "inventory_optimization": "jobs.inventory_training"}
 
 
@@ -72,6 +72,25 @@ def tables_validated(settings: Settings) -> int:
     company = read_company(settings.company)
     rows = [f"Table     {one.table}: {one.used:,} of {one.rows_in:,} rows used" for one in company.reports.values()]
     show(*wrapped(rows), "Data and settings are valid; nothing was trained.")
+    return OK
+
+
+def score_apart(settings: Settings) -> int:
+    """`jobs.backtest` of models that do not forecast: their figures, nothing released. Returns the exit code.
+
+    Raises SettingsError for a kind that is measured in its training alone.
+    """
+    kinds = chosen_decisions(settings)
+    trainers: dict[str, Any] = {kind: import_module(TRAINERS[kind]) for kind in kinds}
+    silent = [kind for kind, trainer in trainers.items() if not hasattr(trainer, "score")]
+    if silent:
+        raise SettingsError(
+            "this model is measured where it is trained", key="only", found=silent,
+            hint=f"Run python -m jobs.train 'only=[{silent[0]}]' force=true",
+        )  # fmt: skip
+    for kind, trainer in trainers.items():
+        own = settings.run_id if len(kinds) == 1 else apart_id(settings.run_id, kind)
+        show(*wrapped([f"Model     {kind}", *trainer.score(settings, own)]))
     return OK
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from demand.errors import RegistryError, SettingsError, VersionNotFound
 from jobs.activation import refuse_unproved
 from jobs.entry import OK, run
-from jobs.fleet import registry_of
+from jobs.fleet import decisions_of, registry_of
 from jobs.releases import nothing_released, numbered
 from jobs.settings import Settings
 from jobs.show import show
+from models.decision_release import KINDS as DECISIONS
 from models.registry import Registry
 
 
@@ -19,7 +20,7 @@ def body(settings: Settings) -> int:
     wrong with it, the champion stays. Raises VersionNotFound when there is none to go back to, SettingsError when
     `release` never served or serves now, or when older releases are not kept (`releases.model_versioning=false`),
     RegistryError when the models cannot be trusted or another process moved the champion meanwhile. alias=challenger:
-    the trial ends instead, and the champion stays.
+    the trial ends instead, and the champion stays. model=yarn_substitution: the yarns' own registry goes back.
     """
     if settings.alias == "challenger":
         return _withdraw(settings)
@@ -28,7 +29,13 @@ def body(settings: Settings) -> int:
             "there is nothing to go back to: only the newest release is kept", key="releases.model_versioning",
             found=False, hint="Set releases.model_versioning=true, for this job too, to keep and restore releases",
         )  # fmt: skip
-    registry = registry_of(settings)
+    apart = settings.promoted_model
+    if apart is not None and apart not in DECISIONS:
+        raise SettingsError(
+            "the fleet goes back as a whole", key="model", found=apart, known=", ".join(DECISIONS),
+            hint="Leave model= out, or take one model from another release: python -m jobs.promote model=",
+        )  # fmt: skip
+    registry = registry_of(settings) if apart is None else decisions_of(settings, apart)
     champion = registry.alias("champion")
     if champion is None:
         raise nothing_released(registry)
@@ -44,7 +51,9 @@ def body(settings: Settings) -> int:
             hint="See python -m jobs.releases",
         )  # fmt: skip
     facts = {"forced": False, "rolled_back_from": champion, "reason": settings.reason}
-    refuse_unproved(registry.open(target))
+    release = registry.open(target)  # every file as its manifest says
+    if apart is None:
+        refuse_unproved(release)
     registry.promote(target, expected=champion, facts=facts)
     show(
         f"Release   {target} serves again, in the place of {champion}",

@@ -26,8 +26,7 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     The model serves when it is better than the majority class and not worse than the rule. Raises DataError without
     yarns or labels, FitError when nothing can be learned from them: that is in the history then.
     """
-    tables = read_yarn_tables(settings)
-    labelled, counts = labelled_pairs(tables, settings)
+    tables, labelled, counts = _read(settings)
     manifest = provenance(settings, yarns_hash(tables), "train") | {"decision": KIND}
     registry = decisions_of(settings, KIND)
     started = time.perf_counter()
@@ -44,13 +43,7 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     report = _judged(settings, fitted) | {"labels": counts}
     reasons = reasons_against(report, settings.gate.below_threshold)
 
-    def begin(new: RunFolder) -> None:
-        write_config(new, settings)
-        new.write_json("evaluation.json", report)
-        new.write_json("company.json", tables.report())
-        new.write_json("manifest.json", manifest)
-
-    run = RunFolder.create(runs_root(settings), run_id, begin)
+    run = _written(settings, run_id, report, tables, manifest)
     entry = _entry(settings, fitted, report, manifest, run.run_id) | {"seconds": seconds}
     kept = keep_model(
         registry, KIND, fitted.save, entry, reasons, beside=lambda folder: write_yarns(folder, tables, settings)
@@ -59,7 +52,38 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     whole = {"model_type": KIND, "status": "success", "trained_at": manifest["created"], "model_path": place, **entry,
              "release": kept.release}  # fmt: skip
     run.write_json("summary.json", _summary(run.run_id, manifest, whole, reasons))
-    return whole, _lines(report, counts, tables, reasons, registry.place(f"releases/{kept.release:06d}"))
+    released = registry.place(f"releases/{kept.release:06d}")
+    serving = f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}"
+    return whole, [*_lines(report, counts, tables), serving, f"Release   {released}"]
+
+
+def score(settings: Settings, run_id: str | None) -> list[str]:
+    """How good a training would be: the same figures, and nothing is released. Returns the lines a person reads.
+
+    Raises as `train`.
+    """
+    tables, labelled, counts = _read(settings)
+    report = _judged(settings, _fitted(settings, labelled)) | {"labels": counts}
+    manifest = provenance(settings, yarns_hash(tables), "backtest") | {"decision": KIND}
+    run = _written(settings, run_id, report, tables, manifest)
+    return [*_lines(report, counts, tables), f"Figures   {run.file('evaluation.json')}"]
+
+
+def _read(settings: Settings) -> tuple[YarnTables, Labelled, dict[str, int]]:
+    tables = read_yarn_tables(settings)
+    return (tables, *labelled_pairs(tables, settings))
+
+
+def _written(
+    settings: Settings, run_id: str | None, report: Mapping[str, Any], tables: YarnTables, manifest: Mapping[str, Any]
+) -> RunFolder:
+    def begin(new: RunFolder) -> None:
+        write_config(new, settings)
+        new.write_json("evaluation.json", report)
+        new.write_json("company.json", tables.report())
+        new.write_json("manifest.json", manifest)
+
+    return RunFolder.create(runs_root(settings), run_id, begin)
 
 
 def _fitted(settings: Settings, labelled: Labelled) -> FittedSubstitution:
@@ -111,9 +135,7 @@ def _summary(run_id: str, manifest: Mapping[str, Any], entry: Mapping[str, Any],
     }  # fmt: skip
 
 
-def _lines(
-    report: Mapping[str, Any], counts: Mapping[str, int], tables: YarnTables, reasons: list[str], place: str
-) -> list[str]:
+def _lines(report: Mapping[str, Any], counts: Mapping[str, int], tables: YarnTables) -> list[str]:
     met = "met" if report["target_met"] else "missed"
     bound = "" if report["bound"] is None else f"; at most {report['bound']:.3f} with these labels"
     left = ", ".join(f"{n:,} {why}" for why, n in counts.items() if why not in ("labels", "used") and n)
@@ -125,6 +147,4 @@ def _lines(
         f"Accuracy  {report['accuracy']:.3f} on yarns it had not seen, target {report['target']:g} {met}{bound}",
         f"F1        {report['f1_weighted']:.3f} weighted{oob}",
         f"Beside    the rule {report['rule']['accuracy']:.3f}, the majority class {report['majority']['accuracy']:.3f}",
-        f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}",
-        f"Release   {place}",
     ]

@@ -13,13 +13,37 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from demand.company.demo import make_company
+from demand.fleet import SyntheticSettings
+from features.yarn_catalogue import yarn_catalogue
+from features.yarn_pairs import Pairs, pair_features
+from features.yarn_settings import SubstitutionSettings
 from jobs import demo
 from models.catalog import BASELINES, MODELS
+from models.yarn_labels import Labelled
+from models.yarn_substitution import FitLimits, YarnSubstitution
 from tests.acceptance.made import Ran, frame_of, run_job, written
 
 FAST = ("only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false")
 FIVE = "only=[arima,prophet,lstm,xgboost,ensemble]"
 CHANCE = 3.0  # standard errors; ten models and two losses are looked at
+
+
+@pytest.mark.slow
+def test_when_labels_are_permuted_then_the_classifier_falls_to_the_majority_rate():
+    company = make_company(SyntheticSettings(styles=20, years=1.0), yarns=200, labels=2_000).company
+    yarns, _ = yarn_catalogue(company.yarns, company.stock, company.purchase_orders, SubstitutionSettings())
+    a, b = (yarns.find(company.labels[name].to_numpy(dtype=str)) for name in ("yarn_a", "yarn_b"))
+    y = company.labels["is_substitutable"].to_numpy(dtype=np.int64)
+    features = pair_features(yarns, Pairs(a, b), SubstitutionSettings())
+
+    def accuracy(labels):
+        unseen = YarnSubstitution().fit(Labelled(features, labels, a, b, np.arange(len(y))), FitLimits()).out_of_fold
+        return np.mean((unseen.probability >= 0.5) == labels)
+
+    majority = max(y.mean(), 1 - y.mean())
+    assert accuracy(y) >= 0.9 > majority + 0.1
+    assert abs(accuracy(np.random.default_rng(0).permutation(y)) - majority) < CHANCE * np.sqrt(0.25 / len(y))
 
 
 def noise(days: int = 120, n: int = 20) -> pd.DataFrame:

@@ -27,7 +27,7 @@ JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releas
         "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish")  # fmt: skip
 OWN = {
     "config": {"show": None, "due_on": None},
-    "rollback": {"release": None, "reason": None, "alias": "champion"},
+    "rollback": {"release": None, "promoted_model": None, "reason": None, "alias": "champion"},
     "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None, "alias": "champion"},
     "evaluate": {"release": "champion"},
     "backtest": {"release": None},
@@ -319,7 +319,7 @@ def test_when_one_model_is_named_then_it_is_promoted_and_other_jobs_say_how_they
     with pytest.raises(SettingsError) as caught:
         compose.load("train", ["model=xgboost"])
     assert caught.value.facts["found"] == "model"
-    assert caught.value.hint == "It is one of jobs.promote; which models run is said by only=[MODEL]"
+    assert caught.value.hint == "It is one of jobs.promote and rollback; which models run is said by only=[MODEL]"
     assert compose.load("promote", ["release=previous"]).release == "previous"
     for wrong in ("release=0", "release=-1", "release=newest", "release=1.5", "release=true"):
         with pytest.raises(SettingsError, match="the number of a release, or champion, challenger, previous"):

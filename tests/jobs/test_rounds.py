@@ -190,6 +190,9 @@ def test_when_no_model_of_a_trigger_can_be_trained_then_its_row_says_why(tmp_pat
     desk.look(4 * HOUR)
     assert desk.rows()[DAILY].status == "skipped"
     assert "yarn_substitution has no tables to learn from" in desk.rows()[DAILY].why
+    given = replace(shared, company=replace(shared.company, folder="exports"))
+    able = Desk(tmp_path / "able", given, daily=("yarn_substitution",), weekly=())
+    assert able.look(4 * HOUR).job.ask.models == ("yarn_substitution",)
     off = replace(shared, models={**shared.models, "xgboost": replace(shared.models["xgboost"], enabled=False)})
     other = Desk(tmp_path / "other", off)
     other.look(2 * HOUR)

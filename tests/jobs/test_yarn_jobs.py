@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,14 +15,16 @@ from demand.company.demo import LABEL_NOISE, make_company
 from demand.company.demo_files import write_company
 from demand.fleet import SyntheticSettings
 from features.yarn_pairs import FEATURES
-from jobs import compose, substitutes, train
+from jobs import backtest, compose, rollback, substitutes, train
 from jobs.decisions import Apart, due_apart, without_decisions
 from jobs.entry import exit_code
 from jobs.settings import Settings
 from jobs.substitutes import ranked_frame
+from jobs.supervised import Ended
+from jobs.trained import all_fingerprints, outcome
 from jobs.yarns import read_yarn_tables, with_model
 from models.decision_release import decision_registry
-from models.job import now_utc
+from models.job import Ask, Job, now_utc, stamp
 from models.yarn_substitution import KIND
 
 pytestmark = pytest.mark.slow
@@ -96,6 +99,31 @@ def test_when_labels_are_given_then_a_judged_model_is_released_and_serves(root):
     assert set(entry["feature_columns"]) == set(FEATURES)
     assert sum(report["labels"][name] for name in report["labels"] if name != "labels") == report["labels"]["labels"]
     assert not (root / "registry" / "releases").exists()  # the fleet's own registry is not touched
+
+
+def test_when_the_training_was_asked_for_then_its_job_ends_with_what_changed(root, folder):
+    settings = settings_of(root, company__folder=str(folder))
+    ask_ = Ask((KIND,), only=(KIND,), force=True)
+    job = Job("000001-00000000", ask_, "running", "", stamp(now_utc()), stamp(now_utc()), run_id="t")
+    done = outcome(job, settings, Ended(0, False, ()), {})
+    assert (done.status, done.release, done.models_retrained) == ("success", 1, (KIND,))
+    assert done.metrics["action_accuracy"] == read(root, "t", "evaluation.json")["accuracy"]
+    same = outcome(job, settings, Ended(0, False, ()), all_fingerprints(settings))
+    assert (same.status, same.models_retrained) == ("partial", ())
+    both = replace(job, ask=replace(ask_, only=("arima", KIND)))
+    part = outcome(both, settings, Ended(1, False, ()), {})
+    assert part.status == "partial"
+    assert part.errors == ("arima: it was not trained",)
+
+
+def test_when_it_is_only_scored_then_the_figures_are_the_same_and_nothing_is_released(root, folder, capsys):
+    told = [ONLY, f"company.folder={folder}", f"storage.root={root}", "run_id=scored", *SERIAL]
+    assert exit_code("backtest", backtest.body, told) == 0
+    assert "Accuracy  0.9" in capsys.readouterr().out
+    assert (
+        read(root, "scored", "evaluation.json")["evaluation_id"] == read(root, "t", "evaluation.json")["evaluation_id"]
+    )
+    assert registry(root).numbers() == [1]
 
 
 def test_when_all_that_are_short_are_asked_for_then_the_table_the_files_and_the_release_agree(root, folder, capsys):
@@ -224,6 +252,15 @@ def test_when_a_key_of_substitution_changes_then_so_does_what_is_ranked(folder, 
         {"rule_color": 0.9},
     ):  # fmt: skip
         assert not frame_of(**more).equals(plain), more
+
+
+def test_when_yarns_are_rolled_back_then_the_release_before_answers_and_the_fleet_is_untouched(root, capsys):
+    champion = registry(root).alias("champion")
+    told = [f"storage.root={root}", "model=yarn_substitution", "release=1", "reason=odd"]
+    assert exit_code("rollback", rollback.body, told) == 0
+    assert registry(root).alias("champion") == 1 != champion
+    assert exit_code("rollback", rollback.body, [f"storage.root={root}", "model=arima"]) == 2
+    assert "as a whole" in capsys.readouterr().err
 
 
 @pytest.mark.ray

@@ -22,7 +22,7 @@ from tests.serve_app.made import growing_panel, make_release
 PATHS = [page.path for page in pages()]
 ODD = ("", "7", "-1", "1e9", "\0", "../../x", "<script>alert(1)</script>", "%2e%2e", "x" * 5000, "=1+1", "nan", "ö")
 NAMES = ("id", "model", "search", "horizon", "order", "action", "demand_class", "offset", "release", "against", "part",
-         "unknown")  # fmt: skip
+         "yarn", "unknown")  # fmt: skip
 
 
 def client_of(root: Path) -> Client:
@@ -62,7 +62,7 @@ def test_when_nothing_is_released_then_each_page_says_what_to_do(tmp_path, path)
     answer = client_of(tmp_path).get(path)
     assert answer.status_code in (200, 503)
     said = unescape(answer.text)
-    assert re.search(r"jobs\.(pipeline|monitor|schedule)|Choose a style|No training", said), said
+    assert re.search(r"jobs\.(pipeline|monitor|schedule|substitutes|replenish)|Choose a style|No training", said), said
 
 
 @pytest.mark.slow

@@ -47,6 +47,20 @@ class Desk:
             self.ledger.finish(lease, status, f"ended with {status}", **facts)
 
 
+def test_when_the_companys_tables_are_given_then_the_yarn_classifier_can_be_asked_for(tmp_path):
+    def models_of(**plain):
+        config = Config(ServeSettings(), str(tmp_path), "registry", plain=plain)
+        return Retraining.of(config, state_of(tmp_path).registry)
+
+    given = models_of(company={"folder": "exports"})
+    assert "yarn_substitution" in given.models
+    assert "yarn_substitution" in given.everything
+    assert "company.folder" in models_of().refused["yarn_substitution"]
+    assert "yarn_substitution" not in models_of(company={"labels": "l.csv"}, only=["ensemble"]).everything
+    off = models_of(company={"folder": "exports"}, models={"yarn_substitution": {"enabled": False}})
+    assert "disabled" in off.refused["yarn_substitution"]
+
+
 @pytest.fixture
 def desk(tmp_path):
     return Desk(tmp_path)
