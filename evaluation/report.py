@@ -19,6 +19,7 @@ from evaluation import report_quality as quality
 from evaluation import report_tables as tables
 from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
+from evaluation.report_decisions import Decisions, decisions_part
 from evaluation.report_season import season_part
 from evaluation.season import MONTHS
 from models.base import Forecast
@@ -38,6 +39,7 @@ class ReportData:
     levels, steps {model: `levels`}, {model: `by_step`} of the models to show, the served one first
     history, live the panel the live forecast was made from, and that forecast; members: {kind: its live forecast}
     targets       `targets_table`; weights: a row a style, a column a member; cleaning: the ingest's account
+    decisions     `evaluation.report_decisions`: what was decided on the forecast; None where nothing was asked
     trend_analysis, seasonal_decomposition: whether these parts are shown
     failures      {model: cause}; timings: {stage: seconds}; settings, provenance: label -> value, for "how it was made"
     """
@@ -62,6 +64,7 @@ class ReportData:
     timings: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    decisions: Decisions | None = None
     trend_analysis: bool = True
     seasonal_decomposition: bool = True
 
@@ -146,6 +149,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "rules": quality.findings_table(data.cleaning),
         "columns_read": quality.mapping_table(data.cleaning),
         "cleaning": quality.account(data.cleaning),
+        "decisions": decisions_part(data.decisions),
         "failures": data.failures,
         "timings": [(name.replace("_", " "), tables.number(seconds, 1).text) for name, seconds in data.timings.items()],
         "settings": tables.facts(data.settings),

@@ -27,6 +27,7 @@ _OF_ONE_JOB = {
     "show": "config", "due_on": "config", "release": "rollback, promote and evaluate", "reason": "rollback and promote",
     "promoted_model": "promote and rollback", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
+    "decisions": "pipeline",
     "finetune": "finetune", "alias": "rollback and promote", "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip
 _SHARED = {"min_training_samples", "max_training_samples"}  # keys of every job, which jobs.finetune refers to

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from demand.durable import write_whole
-from jobs.outputs import WIDTH, where, write_parquet
+from jobs.outputs import WIDTH, where, write_csv, write_parquet
 from models.inventory.policies import POLICIES
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 SERVED_ROWS = 2_000  # of a proposal, the dearest first: what is kept for those who serve it
 _PROPOSAL = {
     "supplier": "supplier", "item": "item", "quantity": "order_quantity", "unit": "unit", "order_on": "order_on",
@@ -45,13 +42,7 @@ def write_proposal(folder: Path, made: Mapping[str, Any]) -> None:
     orders = proposal_of(made)
     write_parquet(orders, folder / "proposal.parquet")
     write_parquet(made["decisions"], folder / "decisions.parquet")
-    shown = orders.copy()
-    for name in ("supplier", "item", "reason", "assumed", "unit"):
-        shown[name] = [_harmless(str(text)) for text in shown[name]]
-    write_whole(
-        folder / "proposal.csv",
-        lambda path: shown.to_csv(path, index=False, float_format="%.6g", quoting=csv.QUOTE_MINIMAL),
-    )
+    write_csv(orders, folder / "proposal.csv")
 
 
 def latest_of(made: Mapping[str, Any], run_id: str, at: str) -> dict[str, Any]:
@@ -62,15 +53,21 @@ def latest_of(made: Mapping[str, Any], run_id: str, at: str) -> dict[str, Any]:
     return {"run_id": run_id, "at": at, **made["summary"], "orders": rows, "left_out": len(orders) - len(rows)}
 
 
-def told(made: Mapping[str, Any], folder: Path) -> list[str]:
-    """What the proposal comes to, at 80 columns."""
-    summary = made["summary"]
-    n, kind = summary["items"], summary["kind"]
+def headline(summary: Mapping[str, Any]) -> list[str]:
+    """Items in = to order + nothing needed + no data, and by what it was decided."""
+    n = summary["items"]
     lines = [
-        f"Items     {n['in']} {kind} in = {n['ordered']} to order + {n['nothing_needed']} nothing needed + "
+        f"Items     {n['in']} {summary['kind']} in = {n['ordered']} to order + {n['nothing_needed']} nothing needed + "
         f"{n['no_data']} no data",
         f"Method    {summary['method']}: {summary['method_reason']}",
     ]
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def told(made: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the proposal comes to, at 80 columns."""
+    summary = made["summary"]
+    lines = headline(summary)
     if summary["missing"]:
         lines.append("Missing   " + "; ".join(f"{name}: {count}" for name, count in summary["missing"].items()))
     if summary["assumed"]:
@@ -104,11 +101,6 @@ def _suppliers(summary: Mapping[str, Any]) -> list[str]:
         name = one["supplier"] or "(none stated)"
         lines.append(f"{name[:23]:<24}{one['items']:>7}{one['quantity']:>14,.0f}{value:>14}{moq:>10}{lead:>8}")
     return lines
-
-
-def _harmless(text: str) -> str:
-    """Spreadsheets run cells that begin like a formula; a leading apostrophe makes them text (OWASP CSV injection)."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _plain(value: Any) -> Any:

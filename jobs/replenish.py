@@ -130,7 +130,9 @@ def choose(settings: Settings, n: int) -> Method:
         release = registry.open("champion")
         why = "inventory.method" if asked == "surrogate" else f"{n} items are more than inventory.exact_items"
         return Method("surrogate", why, FittedSurrogate.load(release.file(MODEL)), release.number)
-    newest = registry.newest()  # what it learned about the policies counts, also where the surrogate may not serve
+    newest = max(
+        registry.numbers(), default=0
+    )  # what it learned about the policies counts, also where the surrogate may not serve
     if not newest:
         return Method("exact", "no judgement of earlier decisions is kept")
     judged = read_card(registry.open(newest).file(MODEL))["recommended"]

@@ -15,6 +15,7 @@ from evaluation.backtest import EnsembleAt
 from evaluation.metrics import by_step, levels
 from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
+from jobs.decided import Decided
 from jobs.entries import importances, seconds_by_model
 from jobs.fleet import Fleet
 from jobs.outputs import advice
@@ -27,8 +28,10 @@ log = logging.getLogger(__name__)
 SHOWN_MODELS = 4  # the served model and the next best, in tables by level and step
 
 
-def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) -> Path:
-    """Writes `report.html` into the run folder; returns its path."""
+def write_run_report(
+    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, decided: Decided | None = None
+) -> Path:
+    """Writes `report.html` into the run folder; returns its path. decided: what was decided on the forecast."""
     manifest = fleet.run.json("manifest.json")
     first = dict.fromkeys([verdict.served, verdict.best, *verdict.board["model"], "seasonal_naive"])
     shown = [
@@ -57,6 +60,7 @@ def write_run_report(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.Da
         cleaning=fleet.report,
         failures=without_rows(race),
         timings=dict(fleet.stages),
+        decisions=decided.report if decided else None,
         trend_analysis=settings.report.trend_analysis,
         seasonal_decomposition=settings.report.seasonal_decomposition,
         settings={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,18 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demand.errors import DataError
+from demand.errors import DataError, VersionUnreadable
 from demand.store import write_panel
 from evaluation.serving import Columns, Standing, history_columns, scored_origins, style_columns
 from evaluation.serving_accuracy import accuracy_columns
 from evaluation.serving_fleet import fleet_errors, total_columns, week_columns
-from jobs.fleet import Fleet
+from jobs.fleet import Fleet, decisions_of
 from jobs.lines import order_lines
 from jobs.settings import Settings
 from jobs.verdict import Verdict
+from models.decision_release import MODEL
+from models.files import read_card, write_json
+from models.inventory.surrogate import KIND
 
+log = logging.getLogger(__name__)
 STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
 NULLABLE_COUNTS = ("n_orders",)
+SAVINGS = "savings.json"
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
@@ -32,6 +38,7 @@ def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     member, by model), panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
+    _write_savings(folder / SAVINGS, fleet.settings)
     styles, weeks, totals, accuracy = _tables(fleet, verdict)
     _write(folder / "styles.parquet", styles)
     _write(folder / "weeks.parquet", weeks)
@@ -66,6 +73,22 @@ def _tables(fleet: Fleet, verdict: Verdict) -> tuple[Iterator[Columns], ...]:
     totals = (total_columns(m, live, f, errors[m], level) for m, f in forecasts.items())
     accuracy = (accuracy_columns(m, live, results[m]) for m in forecasts)
     return styles, weeks, totals, accuracy
+
+
+def _write_savings(path: Path, settings: Settings) -> None:
+    """What the newest judgement of order quantities measured; no file where none was made. It is part of the release,
+    so that its answers stay what they are when another judgement is made."""
+    registry = decisions_of(settings, KIND)
+    number = max(registry.numbers(), default=0)
+    if not number:
+        return
+    try:
+        judged = read_card(registry.open(number).file(MODEL))
+    except VersionUnreadable as error:  # a forecast is released all the same; what it would have saved is not known
+        log.warning("the newest judgement of order quantities cannot be read: %s", error)
+        return
+    policy = judged["recommended"]["policy"]
+    write_json(path, {"judged_by": number, "policy": policy, **judged["savings"]})
 
 
 def bounds_level(settings: Settings) -> float | None:

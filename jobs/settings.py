@@ -63,7 +63,7 @@ DEFAULT_FOLDS = 5
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until", "finetune", "alias", "yarn", "top", "inventory")  # fmt: skip
+                "until", "finetune", "alias", "yarn", "top", "inventory", "decisions")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -141,6 +141,7 @@ class Settings:
     styles: tuple[Name, ...] | None = None
     alias: Literal["champion", "challenger"] = "champion"
     yarn: Name | None = None
+    decisions: Flag = False
     top: Whole = 10
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demand.errors import SettingsError, StorageError
 from jobs.carry import Intent, what_is_due, with_carried
+from jobs.decided import check_decisions, decide_after
 from jobs.decisions import due_apart, record_idle, tables_validated, train_apart, without_decisions
 from jobs.earlier_names import write_earlier_names
 from jobs.entries import broken_off
@@ -81,6 +82,8 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     """Prepares, trains and scores at every origin, releases the live forecast. Returns the exit code."""
     if settings.validate:
         return only_validated(settings)
+    if settings.decisions:
+        check_decisions(settings)
     fleet = prepare(settings, job, live=True, decide=decide)
     try:
         race, verdict = compete(fleet)
@@ -97,9 +100,13 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     with fleet.stage("release"):
         published = publish(fleet, race, verdict, styles)
     number = published.number
+    decided = None
+    if fleet.settings.decisions:
+        with fleet.stage("decisions"):
+            decided = decide_after(fleet, number)
     if report:
         with fleet.stage("report"):
-            write_run_report(fleet, race, verdict, styles)
+            write_run_report(fleet, race, verdict, styles, decided)
     told = summary(fleet, race, verdict, styles, failed, number)
     fleet.run.write_json("summary.json", {**told, "promotion": published.as_json()})
     release = registry_of(fleet.settings).place(f"releases/{number:06d}")
@@ -112,6 +119,7 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
         paths.insert(0, ("Report", fleet.run.file("report.html")))
     show(*said(fleet, verdict, styles, failed), *(_lines(fleet.intent) if fleet.intent else ()))
     show(*gate_lines(number, published.decision), *(published.activated.lines() if published.activated else ()))
+    show(*(decided.lines if decided else ()))
     show(*where(paths))
     ill = published.activated is not None and published.activated.ailment
     return FAILED if failed or ill else OK

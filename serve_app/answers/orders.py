@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ from serve_app.schemas.orders import OrderItem, OrderRequest
 from serve_app.schemas.parameters import ProposalParameters
 from serve_app.schemas.units import number, units
 
+MEMORY_MB = 32.0  # of one answer's arrays: several are made at once
 NEXT_STEP = "nothing was proposed yet. Run python -m jobs.replenish"
 _FRACTIONS = ("service", "service_without_order", "wanted_service")
 _FIGURES = ("on_shelf", "on_order", "allocated", "unit_cost", "lead_time_days", "service_level", "ordering_cost",
@@ -129,8 +131,9 @@ def _counts(found: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _settings(book: Book) -> InventorySettings:
-    """The defaults the release was made with; ours where it is older than they are."""
-    return build(InventorySettings, dict(book.config.get("inventory") or {}), "inventory")
+    """The defaults the release was made with, ours where it is older than they are; in little memory."""
+    found = build(InventorySettings, dict(book.config.get("inventory") or {}), "inventory")
+    return replace(found, memory_mb=MEMORY_MB)
 
 
 def _demand(book: Book, style: str) -> tuple[Panel, np.ndarray, np.ndarray] | None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from evaluation.leaderboard import best_model
+from models.files import read_json
 from serve_app.answers.asked import Answer, first_day, head, horizon_of, interval_level, last_day, model_of, no_data
 from serve_app.answers.columns import values
 from serve_app.answers.detailed import TOP, average_confidence, days_text
@@ -67,7 +68,7 @@ def validation_summary(book: Book, asked: ValidationParameters, today: date) -> 
             "recommended_model": best,
         },
         "business_impact": {
-            "potential_savings": None,
+            "potential_savings": savings(book),
             "accuracy_improvement": improvement(book),
             "decision_confidence": confidence,
             "optimization_opportunities": opportunities,
@@ -115,6 +116,13 @@ def improvement(book: Book) -> float | None:
     m = measured(book, book.served)
     naive = (m.get("baseline") or {}).get("wape")
     return None if naive is None or m["wape"] is None else percent(naive - m["wape"])
+
+
+def savings(book: Book) -> float | None:
+    """Money that the order policy in use saved on what followed earlier decisions, against the cheapest simple one that
+    serves well enough; None where that was not measured before the release was made."""
+    path = book.path / "savings.json"
+    return number(read_json(path)["amount"]) if path.is_file() else None
 
 
 def recommendations(book: Book, today: date) -> list[str]:

@@ -26,6 +26,7 @@ ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
         "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish")  # fmt: skip
 OWN = {
+    "pipeline": {"decisions": False},
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "promoted_model": None, "reason": None, "alias": "champion"},
     "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None, "alias": "champion"},
@@ -290,7 +291,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes")
+    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline")
     text = "\n".join(map(compose.help_text, jobs))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())

@@ -1,0 +1,117 @@
+"""Order quantities over HTTP, the proposal and its page: figures of the functions, no_data with what is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.registry import Registry
+from serve_app.answers.orders import order_quantities
+from serve_app.product import build
+from serve_app.schemas.orders import OrderRequest
+from serve_app.settings import ServeSettings
+from serve_app.state import Config, State
+from tests.serve_app.calls import Client
+from tests.serve_app.conftest import make_ensemble_release
+from tests.serve_app.examples import Desk
+from tests.serve_app.looked import propose_at
+from tests.serve_app.made import growing_panel, open_book
+from tests.serve_app.test_pages import ask
+
+pytestmark = pytest.mark.slow
+KNOWN = {"on_shelf": 0, "unit_cost": 4.5, "lead_time_days": 14, "moq": 250}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    made = make_ensemble_release(tmp_path_factory.mktemp("orders"))
+    propose_at(made, growing_panel())
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(root):
+    state = State(Config(ServeSettings(), str(root.parent), "registry"))
+    state.following.look()
+
+    async def compute(_):
+        raise AssertionError("no order computes a forecast")
+
+    return Client(build(state, compute))
+
+
+def asked(client, *items):
+    return client.post("/api/order-quantities", json={"items": list(items)})
+
+
+def test_when_stock_and_cost_are_given_then_the_answer_is_that_of_the_proposal(client, root):
+    proposed = pd.read_parquet(root.parent / "runs" / "proposal" / "decisions.parquet").set_index("item")
+    row = proposed.loc["=1+1"]
+    answer = asked(client, {"style": "=1+1", **KNOWN}).json()
+    one = answer["quantities"][0]
+    assert (one["status"], one["missing"]) == ("order", [])
+    # The proposal was made with 16 paths, the release with the default: the same question, a finer answer.
+    assert one["quantity"] == pytest.approx(row["quantity"], rel=0.1)
+    assert {policy["policy"] for policy in one["beside"]} == {"eoq_rop", "newsvendor", "base_stock"}
+    assert "ordering_cost" in one["assumed"]
+    assert "lead_time_days" not in one["assumed"]
+    assert one["shelf_empty_on"] == "2025-09-01"
+    assert one["cost"] <= one["cost_without_order"]
+
+
+def test_when_asked_twice_then_the_bytes_are_the_same_and_the_company_of_others_changes_nothing(client):
+    first = asked(client, {"style": "A/1", **KNOWN}, {"style": "S005", **KNOWN, "on_shelf": 9000})
+    again = asked(client, {"style": "A/1", **KNOWN}, {"style": "S005", **KNOWN, "on_shelf": 9000})
+    assert first.content == again.content
+    alone = asked(client, {"style": "S005", **KNOWN, "on_shelf": 9000}).json()["quantities"]
+    assert alone == first.json()["quantities"][1:]
+
+
+def test_when_something_is_not_known_then_it_is_named_and_nothing_is_made_up(client):
+    answer = asked(client, {"style": "A/1"}, {"style": "nobody", **KNOWN}, {"style": "A/1", "on_shelf": 3}).json()
+    lacks = [(one["status"], one["missing"]) for one in answer["quantities"]]
+    assert lacks == [("no_data", ["stock", "unit cost"]), ("no_data", ["forecast"]), ("no_data", ["unit cost"])]
+    assert all(one["quantity"] is None and one["cost"] is None for one in answer["quantities"])
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [({}, "items"), ({"items": []}, "items"), ({"items": [{"style": "A/1", "stock": 3}]}, "items.0.stock"),
+     ({"items": [{"style": "A/1", "on_shelf": -1}]}, "items.0.on_shelf"), ([], "body"),
+     ({"items": [{"style": "A/1", "service_level": 1}]}, "items.0.service_level")],
+)  # fmt: skip
+def test_when_the_body_is_wrong_then_400_names_the_fault(client, body, named):
+    answer = client.post("/api/order-quantities", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["parameter"] == named
+
+
+def test_when_nothing_was_proposed_then_the_next_step_is_said(tmp_path):
+    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    assert answer["status"] == "no_data"
+    assert "python -m jobs.replenish" in answer["reason"]
+
+
+def test_when_a_proposal_is_filed_then_its_figures_are_answered_and_shown(client, root):
+    answer = ask("/api/order-proposal", Desk(Registry(root)), limit=3)
+    proposal = pd.read_parquet(root.parent / "runs" / "proposal" / "proposal.parquet")
+    n = answer["items"]
+    assert n["items_in"] == n["ordered"] + n["nothing_needed"] + n["no_data"] == 24
+    assert n["ordered"] == len(proposal) == answer["pagination"]["total"]
+    dearest = proposal.sort_values("order_value", ascending=False)
+    assert [one["item"] for one in answer["orders"]] == dearest["item"].tolist()[:3]
+    assert answer["orders"][0]["cost"] == dearest["expected_cost"].iloc[0]
+    page = client.get("/orders")
+    assert page.status_code == 200
+    assert "Mill A" in page.text
+    assert page.text.count("<h1>") == 1
+
+
+def test_when_the_function_is_called_then_it_is_what_http_answers(client, root):
+    book = open_book(root)
+    request = OrderRequest.model_validate({"items": [{"style": "S005", **KNOWN}]})
+    answer = order_quantities(book, request)
+    over_http = asked(client, {"style": "S005", **KNOWN}).json()
+    assert answer["quantities"][0]["quantity"] == over_http["quantities"][0]["quantity"]
+    assert np.isfinite(answer["quantities"][0]["cost"])
