@@ -9,6 +9,7 @@ from typing import Any
 from serve_app.computing import Computing, plainly, told
 from serve_app.following import Following
 from serve_app.problems import NoData
+from serve_app.schemas.uploads import UploadParameters
 from serve_app.state import Config
 from serve_app.uploads import Uploads
 
@@ -21,7 +22,7 @@ class Compute:
 
     def __init__(self, config: Config) -> None:
         found = config.open_registry()
-        uploads = Uploads(Path(config.storage_root), config.serve, config.plain)
+        uploads: Uploads[UploadParameters] = Uploads(Path(config.storage_root), config.serve, config.plain)
 
         def open_head() -> Computing:
             computing = Computing(found.open("champion"), uploads.panel)

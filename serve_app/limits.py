@@ -23,7 +23,7 @@ MAX_DIGITS = 18  # of a whole number in JSON: beyond it no reader agrees
 MAX_CLIENTS = 10_000
 SLOWEST = 100_000  # bytes a second of an upload, beyond the first `body_seconds`
 SHED_AFTER_S = 1
-UPLOADS = ("/api/upload_csv",)  # paths whose body may be a file
+UPLOADS = ("/api/upload_csv", "/api/custom-features")  # paths whose body may be a file
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 FILES = ("multipart/form-data", "text/csv", "application/octet-stream")
 

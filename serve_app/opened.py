@@ -37,6 +37,11 @@ class Releases:
         """Where `jobs.replenish` files the newest proposal."""
         return self.monitoring.root.parent / "orders"
 
+    @property
+    def storage_root(self) -> Path:
+        """Where the jobs keep what they made."""
+        return self.monitoring.root.parent
+
     def book(self, number: int) -> Book:
         """The release opened. Raises VersionNotFound (also for one that was removed meanwhile) or VersionUnreadable."""
         with self._lock:

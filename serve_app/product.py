@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 
 from models.ledger import SCHEDULE
 from serve_app.app import make_app
+from serve_app.custom_features import CustomTables, custom_features_router
 from serve_app.dashboard.api import InProcess, Others
 from serve_app.dashboard.routes import dashboard_router
 from serve_app.desk import desk_router
@@ -43,7 +44,8 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
     routers = [
         retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),
         substitutes_router(yarns), orders_router(state),
-        uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)), dashboard_router(api_of),
+        uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)),
+        custom_features_router(CustomTables(state.storage_root, state.settings)), dashboard_router(api_of),
     ]  # fmt: skip
     return make_app(state, routers, named=named)
 

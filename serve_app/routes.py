@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from models.files import read_json
 from serve_app.answers.asked import Answer
 from serve_app.answers.detailed import detailed
+from serve_app.answers.finetune import finetune
 from serve_app.answers.insights import insights
 from serve_app.answers.measures import accuracy, data_quality, features, leaderboard
 from serve_app.answers.monitoring import monitoring, monitoring_history
@@ -25,6 +26,7 @@ from serve_app.answers.orders import order_proposal
 from serve_app.answers.releases import changes, releases
 from serve_app.answers.styles import style, styles
 from serve_app.answers.summaries import forecast_report, validation_summary
+from serve_app.schemas import finetune as of_finetune
 from serve_app.schemas import forecast, pages, summaries
 from serve_app.schemas import monitoring as of_monitoring
 from serve_app.schemas import orders as of_orders
@@ -126,6 +128,8 @@ ROUTES: tuple[Route[Any], ...] = (
     Route("GET", "/api/order-proposal", ProposalParameters, order_proposal, of_orders.ProposalAnswers,
           "The newest purchase proposal: what to order now, by supplier, and why", "order-proposal.json",
           asks="releases"),
+    Route("GET", "/api/finetune", NoParameters, finetune, of_finetune.FinetuneOrNone,
+          "What was last learned from a table of the company's own", "finetune.json", asks="releases"),
 )  # fmt: skip
 
 

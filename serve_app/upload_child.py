@@ -13,7 +13,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,11 @@ from serve_app.schemas.uploads import told
 LIMITS = "The service's limits are serve.max_upload_mb and serve.max_upload_rows"
 
 
-def main(folder: Path) -> None:
-    """One file, one outcome; what is neither (a bug, no memory) is an exit status."""
+def run(folder: Path, answer: Callable[[Path, Mapping[str, Any]], None]) -> None:
+    """One file, one outcome; what is neither (a bug, no memory) is an exit status.
+
+    answer: (folder, asked) -> writes kept/, or raises DemandError.
+    """
     asked = read_json(folder / "asked.json")
     _limit(int(asked["memory_bytes"]), int(asked["cpu_seconds"]))
     try:
@@ -83,4 +86,4 @@ def _limit(memory: int, cpu_seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(Path(sys.argv[1]), answer)

@@ -21,7 +21,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from demand.durable import staged, unwritable, write_whole
 from demand.errors import StorageError, VersionUnreadable
@@ -45,11 +47,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
-class Uploads:
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+class Uploads(Generic[Asked]):
     """The uploads of one storage; several processes may share it.
 
     plain: the settings tree (its `columns` and `cleaning` decide how files are read). clock: seconds since 1970.
+    A subclass keeps something else of a file: in another folder, read by another child, answered in another form.
     """
+
+    folder: ClassVar[str] = FOLDER
+    child: ClassVar[str] = "serve_app.upload_child"
+    form: ClassVar[type[BaseModel]] = UploadAnswer
 
     def __init__(
         self,
@@ -59,7 +69,7 @@ class Uploads:
         clock: Callable[[], float] = time.time,
         clean_seconds: float = CLEAN_SECONDS,
     ) -> None:
-        self.root = storage_root / FOLDER
+        self.root = storage_root / self.folder
         self._settings, self._plain, self._clock = settings, plain or {}, clock
         self._clean_seconds = clean_seconds
         self._places: asyncio.Semaphore | None = None
@@ -67,7 +77,7 @@ class Uploads:
 
     # ---- keeping ----------------------------------------------------------------------------------------------------
 
-    async def add(self, chunks: AsyncIterator[bytes], asked: UploadParameters) -> dict[str, Any]:
+    async def add(self, chunks: AsyncIterator[bytes], asked: Asked) -> dict[str, Any]:
         """The report of a file that arrives in pieces; the same file and parameters again: the same data_id, kept
         longer.
 
@@ -109,16 +119,10 @@ class Uploads:
             raise Refused(422, "bad_file", "the file is empty. Send its bytes as the body, or as a form's file", "file")
         return digest.hexdigest()
 
-    async def _clean(self, folder: Path, asked: UploadParameters) -> None:
+    async def _clean(self, folder: Path, asked: Asked) -> None:
         """Lets a process of its own read `folder/upload` into `folder/kept`. Raises Refused (413, 422)."""
-        given = asked.model_dump(exclude_none=True, include={"date", "style", "quantity", "date_format"})
-        if asked.decimal != "auto":
-            given["decimal"] = asked.decimal
         told = {
-            "columns": plain_columns(self._plain.get("columns", {}), given),
-            "cleaning": dict(self._plain.get("cleaning", {})),
-            "freq": asked.freq,
-            "encoding": asked.encoding,
+            **self._told(asked),
             "max_bytes": self._settings.max_upload_mb * 2**20 * UNPACKED,
             "max_rows": self._settings.max_upload_rows,
             "max_columns": MOST_COLUMNS,
@@ -128,7 +132,7 @@ class Uploads:
         write_json(folder / "asked.json", told)
         self._places = self._places or asyncio.Semaphore(AT_ONCE)
         async with self._places:
-            status = await _run(folder, self._clean_seconds)
+            status = await _run(folder, self._clean_seconds, self.child)
         (folder / "upload").unlink()
         if (folder / "refused.json").is_file():
             refused = read_json(folder / "refused.json")
@@ -137,6 +141,30 @@ class Uploads:
         if status != 0:
             why = f"reading it took more than {self._clean_seconds:g} s" if status is None else "it cannot be read"
             raise Refused(422, "bad_file", f"{why}. Send a smaller or simpler file", "file")
+
+    def _told(self, asked: Asked) -> dict[str, Any]:
+        """What the child is told of a request."""
+        assert isinstance(asked, UploadParameters)
+        given = asked.model_dump(exclude_none=True, include={"date", "style", "quantity", "date_format"})
+        if asked.decimal != "auto":
+            given["decimal"] = asked.decimal
+        return {
+            "columns": plain_columns(self._plain.get("columns", {}), given),
+            "cleaning": dict(self._plain.get("cleaning", {})),
+            "freq": asked.freq,
+            "encoding": asked.encoding,
+        }
+
+    def _shown(self, data_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
+        """What an answer says of a report, beside its id and when it expires."""
+        return dict(report)
+
+    def _answer(self, data_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
+        expires = datetime.fromtimestamp(report["expires"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        rest = {name: value for name, value in report.items() if name != "expires"}
+        told = {"status": "success", "data_id": data_id, "expires_at": expires, **self._shown(data_id, rest)}
+        self.form.model_validate(told)
+        return told
 
     def _keep(self, kept: Path, data_id: str) -> dict[str, Any]:
         """Puts a cleaned upload in its place, whole or not at all."""
@@ -149,7 +177,7 @@ class Uploads:
             if known is None:
                 raise unwritable(self.root, error) from None
             return known
-        return _answer(data_id, report)
+        return self._answer(data_id, report)
 
     def _prepare(self) -> None:
         """A folder for this user alone, without what has expired."""
@@ -167,12 +195,12 @@ class Uploads:
         report = {**report, "expires": self._expiry()}
         with suppress(StorageError):  # collected at this very moment: said by the next look
             write_whole(self.root / data_id / REPORT, lambda path: write_json(path, report))
-        return _answer(data_id, report)
+        return self._answer(data_id, report)
 
     def _expiry(self) -> float:
         return self._clock() + self._settings.upload_ttl_hours * 3600
 
-    def _name(self, digest: str, asked: UploadParameters) -> str:
+    def _name(self, digest: str, asked: Asked) -> str:
         """The data_id: the same for the same bytes and parameters, and nobody can guess it without our key."""
         said = json.dumps([digest, asked.model_dump()], sort_keys=True)
         return hmac.new(self._key(), said.encode(), hashlib.sha256).hexdigest()
@@ -200,7 +228,7 @@ class Uploads:
         found = self._report(data_id)
         if found is None:
             raise unknown()
-        return _answer(data_id, found)
+        return self._answer(data_id, found)
 
     def panel(self, data_id: str) -> Panel:
         """The cleaned demand, blanks not yet filled. Raises Refused (404)."""
@@ -253,20 +281,12 @@ def unknown() -> Refused:
                    "data_id")  # fmt: skip
 
 
-def _answer(data_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    expires = datetime.fromtimestamp(report["expires"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    rest = {name: value for name, value in report.items() if name != "expires"}
-    told = {"status": "success", "data_id": data_id, "expires_at": expires, **rest}
-    UploadAnswer.model_validate(told)
-    return told
-
-
-async def _run(folder: Path, seconds: float) -> int | None:
-    """Runs the child on `folder`; its exit status, None when it was killed for taking too long."""
+async def _run(folder: Path, seconds: float, module: str) -> int | None:
+    """Runs the child `module` on `folder`; its exit status, None when it was killed for taking too long."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "serve_app.upload_child", str(folder.resolve()), cwd=ROOT,
+        sys.executable, "-m", module, str(folder.resolve()), cwd=ROOT,
         env={**passed, **threads, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -63,7 +63,7 @@ def roles_of(frame: pd.DataFrame, kinds: Mapping[str, Kind], target: str, settin
             aside[name] = "orders the rows" if name == date else "a date"
         elif normalised(name) in PERSONAL:
             aside[name] = "about people or partners"
-        elif _ID.search(name):
+        elif looks_like_id(name):
             aside[name] = "an id"
         else:
             (text if kind == "text" else numeric).append(name)
@@ -73,6 +73,11 @@ def roles_of(frame: pd.DataFrame, kinds: Mapping[str, Kind], target: str, settin
             "no column is left to learn from", target=target, aside=[f"{k}: {v}" for k, v in aside.items()]
         )
     return Roles(target, task, why, date, tuple(numeric), tuple(text), aside)
+
+
+def looks_like_id(name: str) -> bool:
+    """Whether a header says that its column names rows."""
+    return _ID.search(name) is not None
 
 
 def refuse_few(found: int, settings: FineTuneSettings) -> None:

@@ -106,8 +106,8 @@ class Field:
 class Form:
     """Sends its fields to the API as JSON (or as a file) and shows what came back; a job is followed to its end.
 
-    shows: what the page does with the answer: message, job, forecast or report. confirm: asked before it is sent.
-    method "GET" is a plain form that asks for a page.
+    shows: what the page does with the answer: message, job, forecast, report or download. confirm: asked
+    before it is sent. method "GET" is a plain form that asks for a page.
     """
 
     kind: ClassVar[str] = "form"
@@ -116,7 +116,7 @@ class Form:
     fields: Sequence[Field]
     button: str
     method: Literal["GET", "POST"] = "POST"
-    shows: Literal["message", "job", "forecast", "report"] = "message"
+    shows: Literal["message", "job", "forecast", "report", "download"] = "message"
     confirm: str = ""
 
 

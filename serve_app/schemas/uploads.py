@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,7 @@ from serve_app.problems import Refused
 from serve_app.schemas.shared import Body, Quantity
 
 DATA_ID = r"^[0-9a-f]{64}$"
+Q = TypeVar("Q", bound=BaseModel)
 Header = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -35,8 +36,13 @@ class UploadParameters(BaseModel):
 
 def read_parameters(pairs: Iterable[tuple[str, str]]) -> UploadParameters:
     """The query of an upload. Raises Refused (400) naming the parameter and what is allowed."""
+    return read_query(UploadParameters, pairs, {"freq": ("auto", *FREQUENCIES), "decimal": (".", ",", "auto")})
+
+
+def read_query(kind: type[Q], pairs: Iterable[tuple[str, str]], words: Mapping[str, tuple[str, ...]]) -> Q:
+    """Parameters of a model with no others, each said once; words: name -> what is allowed. Raises Refused (400)."""
     values: dict[str, str] = {}
-    known = tuple(UploadParameters.model_fields)
+    known = tuple(kind.model_fields)
     for name, value in pairs:
         if name not in known:
             near = nearest_name(name, known)
@@ -46,12 +52,11 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> UploadParameters:
             raise Refused(400, "bad_parameter", f"the parameter {name!r} is given twice. Give it once.", name)
         values[name] = value
     try:
-        return UploadParameters.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
         name = str(fault["loc"][0])
-        allowed = {"freq": ("auto", *FREQUENCIES), "decimal": (".", ",", "auto")}.get(name)
-        raise Refused(400, "bad_parameter", f"{name}: {fault['msg']}", name, allowed) from None
+        raise Refused(400, "bad_parameter", f"{name}: {fault['msg']}", name, words.get(name)) from None
 
 
 class UploadRows(Body):

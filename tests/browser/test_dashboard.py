@@ -14,6 +14,8 @@ from selenium.webdriver.support.select import Select
 from serve_app.dashboard.frame import pages
 from tests.browser.chromium import CHROMIUM, DRIVER, Browser, browser
 from tests.faults.processes import own_tree, start
+from tests.models.tabular.made import business
+from tests.serve_app.examples import tune
 from tests.serve_app.running import Served, serving
 
 pytestmark = [
@@ -47,6 +49,7 @@ def told(tmp_path_factory) -> tuple[Path, Path, list[str]]:
     with own_tree("first") as mark:
         run = ["-m", "jobs.pipeline", *arguments, f"storage.root={root / 's'}", "cluster.num_cpus=1"]
         assert start(run, mark, root / "pipeline.log").wait(TRAINED_S) == 0, (root / "pipeline.log").read_text()
+    tune(root / "s")
     return source, root / "s", arguments
 
 
@@ -139,6 +142,32 @@ def test_when_a_file_is_checked_then_its_report_is_shown(window, told):
     window.find("#form-upload input[type=file]").send_keys(str(told[0]))
     window.find("#form-upload button").click()
     assert "data id" in window.until("#form-upload .answer", ("status",), 60)
+
+
+def test_when_features_are_made_of_a_file_then_they_are_summed_up_and_can_be_fetched(window, served, tmp_path):
+    path = tmp_path / "business.csv"
+    business(120).to_csv(path, index=False)
+    window.open("/custom")
+    window.find("#form-custom input[type=file]").send_keys(str(path))
+    window.find("#form-custom input[name=columns]").send_keys("revenue, engagement")
+    window.find("#form-custom button").click()
+    assert "21 features of 120 rows" in window.until("#form-custom .answer", ("features of",), 60)
+    link = window.find("#form-custom .answer a").get_attribute("href").removeprefix(window.base)
+    header, *rows = served.get(link).text.splitlines()
+    assert len(rows) == 120
+    assert "revenue_rolling_mean_7" in header
+    window.find("#form-custom input[name=date]").send_keys("days")
+    window.find("#form-custom button").click()
+    assert "days" in window.until("#form-custom .answer", ("Bad file",))
+    (refused,) = window.faults()  # the browser notes every answer that is not 2xx
+    assert "422" in refused
+
+
+def test_when_fine_tuning_was_run_then_its_importances_are_charted(window):
+    window.open("/finetune")
+    window.find("#importance .main-svg")
+    assert "engagement has" in window.text("main")
+    assert "Root mean squared error" in window.text("#t-measures tbody")
 
 
 def test_when_training_is_started_then_it_is_followed_to_its_end_and_the_pages_change(window, told, served):

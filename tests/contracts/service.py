@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from tests.features.yarns import SETTINGS, generated
 from tests.serve_app.conftest import make_ensemble_release
+from tests.serve_app.examples import tune
 from tests.serve_app.looked import look_at
 from tests.serve_app.made import growing_panel, tables_of
 
@@ -42,6 +44,7 @@ def make_storage(root: Path, n_styles: int = 8) -> Path:
             registry.promote(number, expected=registry.alias("champion"), facts=facts)
     look_at(registry_root, growing_panel(n_styles, seed=4), days=10)
     release_yarns(root)
+    tune(root)
     return Path(registry_root)
 
 
@@ -104,10 +107,11 @@ class Service:
         return (0, f"release {number} serves") if known else (2, f"there is no release {number}")
 
 
-async def _cleaned(folder: Path, seconds: float) -> int:
+async def _cleaned(folder: Path, seconds: float, module: str) -> int:
     """What the process of an upload does, in this one: a fault in it is a fault here."""
     try:
-        await asyncio.to_thread(upload_child.answer, folder, read_json(folder / "asked.json"))
+        answer = import_module(module).answer
+        await asyncio.to_thread(answer, folder, read_json(folder / "asked.json"))
     except DemandError as error:
         write_json(folder / "refused.json", upload_child.refusal(error))
     return 0

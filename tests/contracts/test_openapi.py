@@ -219,7 +219,7 @@ def test_when_a_token_is_needed_then_no_operation_answers_without_one_or_with_on
     changing = {label for label, status in found.items() if status == 403}
     assert changing == {
         "POST /api/retrain-ml", "POST /api/releases/promote", "POST /api/releases/rollback", "POST /api/upload_csv",
-        "DELETE /api/uploads/{data_id}",
+        "DELETE /api/uploads/{data_id}", "POST /api/custom-features", "DELETE /api/custom-features/{data_id}",
     }  # fmt: skip
 
 

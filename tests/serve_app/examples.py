@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.monitoring_folder import MonitoringFolder
+from jobs import finetune
+from jobs.entry import exit_code
 from models.registry import Registry
 from serve_app.book import Book
 from serve_app.routes import EXAMPLES, ROUTES, Route
+from tests.models.tabular.made import business
 from tests.serve_app.conftest import TODAY, make_ensemble_release
 from tests.serve_app.looked import look_at, propose_at
 from tests.serve_app.made import growing_panel
@@ -43,6 +46,10 @@ class Desk:
     def orders(self) -> Path:
         return self.registry.root.parent / "orders"
 
+    @property
+    def storage_root(self) -> Path:
+        return self.registry.root.parent
+
     def book(self, number: int) -> Book:
         release = self.registry.open(number)
         return Book.open(release.path, number, release.manifest_sha256)
@@ -66,12 +73,23 @@ def shortened(value: Any, name: str = "") -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
+def tune(storage_root: Path) -> None:
+    """`jobs.finetune` learns a column of a made table."""
+    source = storage_root / "in" / "business.csv"
+    source.parent.mkdir(exist_ok=True)
+    business().to_csv(source, index=False)
+    told = [f"source.path={source}", f"storage.root={storage_root}", "target=revenue", "rows_per_tree=100",
+            "run_id=tuned", "cross_validation=2", "log_level=WARNING"]  # fmt: skip
+    assert exit_code("finetune", finetune.body, told) == 0
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = make_ensemble_release(Path(folder))
         make_ensemble_release(Path(folder), run_id="s", panel=growing_panel(seed=4))
         look_at(root, growing_panel(seed=4), days=10)
         propose_at(root, growing_panel(seed=4))
+        tune(root.parent)
         EXAMPLES.mkdir(exist_ok=True)
         for one in ROUTES:
             text = json.dumps(shortened(answer_of(one, Desk(Registry(root)))), indent=1, ensure_ascii=False)

@@ -17,6 +17,7 @@ from serve_app.product import build
 from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from tests.serve_app.calls import Client
+from tests.serve_app.examples import tune
 from tests.serve_app.made import growing_panel, make_release
 
 PATHS = [page.path for page in pages()]
@@ -40,6 +41,7 @@ def client(tmp_path_factory) -> Client:
     root = tmp_path_factory.mktemp("pages")
     make_release(root, panel=growing_panel(8), run_id="one")
     make_release(root, panel=growing_panel(8, seed=4), run_id="two", importances={"lag_7": 0.75, "month": 0.25})
+    tune(root)
     return client_of(root)
 
 
@@ -62,7 +64,8 @@ def test_when_nothing_is_released_then_each_page_says_what_to_do(tmp_path, path)
     answer = client_of(tmp_path).get(path)
     assert answer.status_code in (200, 503)
     said = unescape(answer.text)
-    assert re.search(r"jobs\.(pipeline|monitor|schedule|substitutes|replenish)|Choose a style|No training", said), said
+    words = "jobs[.](pipeline|monitor|schedule|substitutes|replenish|finetune)|Choose a style|No training|Make features"
+    assert re.search(words, said), said
 
 
 @pytest.mark.slow

@@ -129,6 +129,7 @@
     message: (place, answer) => { said(place, answer.message || answer.status, "good"); },
     job: (place, answer) => follow(place, answer.status_url),
     report: (place, answer) => { report(place, answer); },
+    download: (place, answer) => { download(place, answer); },
     forecast: (place, answer) => { forecast(place, answer); },
   };
 
@@ -169,6 +170,17 @@
       list.append(term, text);
     }
     place.replaceChildren(list);
+  }
+
+  function download(place, answer) {
+    report(place, answer.summary.features_by_group);
+    const line = document.createElement("p");
+    const link = document.createElement("a");
+    link.href = answer.download_url;
+    link.download = "features.csv";
+    link.textContent = "Download the table";
+    line.append(`${answer.summary.total_features} features of ${answer.rows.used} rows. `, link);
+    place.prepend(line);
   }
 
   function forecast(place, answer) {
