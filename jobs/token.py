@@ -16,7 +16,8 @@ def body(settings: Settings) -> int:
     """Makes the token that is asked for and prints it, once; ends one with `revoke`; lists all without either.
 
     A running service knows of it at once. Raises SettingsError when a name comes without a role or a role without a
-    name, when both a token and an end are asked for, or no token has the name that is to end.
+    name, when both a token and an end are asked for, no token has the name that is to end, or a valid one has the name
+    that is to be given.
     """
     file = TokenFile(Path(settings.storage.root))
     name, role = settings.name, settings.role
@@ -34,9 +35,10 @@ def body(settings: Settings) -> int:
             "a token has a name and a role", name=name, role=role, hint="Say name=erp role=read days=365"
         )
     token = file.make(name, role, settings.days)
+    days = f"{settings.days:g} day{'' if settings.days == 1 else 's'}"
     show(
         f"Token     {token}",
-        f"          of {name}, who may {role}, for {settings.days:g} days; shown this once, only its hash is kept",
+        f"          of {name}, role {role}, for {days}; shown this once, only its hash is kept",
         'Use it    curl -H "Authorization: Bearer TOKEN" ..',
         f"End it    python -m jobs.token revoke={name}",
     )

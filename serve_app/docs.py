@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
@@ -69,8 +70,8 @@ def add_docs(app: FastAPI, questions: Sequence[Question], needs_token: bool) -> 
         return Response(strict_json(schema()), media_type=JSON)
 
     @app.get("/docs", dependencies=[role("read")], include_in_schema=False)
-    def docs() -> Response:
-        return HTMLResponse(page(schema()))
+    def docs(request: Request) -> Response:
+        return HTMLResponse(page(schema(), str(request.base_url).rstrip("/")))
 
     @app.get("/docs/style.css", dependencies=[role("read")], include_in_schema=False)
     def style() -> Response:
@@ -95,6 +96,8 @@ def openapi_of(app: FastAPI, questions: Sequence[Question], needs_token: bool) -
     roles = {path.replace(":path}", "}"): methods for path, methods in declared(app.router.routes).items()}
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
+            for told in operation.get("requestBody", {}).get("content", {}).values():
+                _exemplified(told, schemas)
             if roles[path][method.upper()] is Role.open:
                 operation["security"] = []
             responses = operation.setdefault("responses", {})
@@ -105,12 +108,23 @@ def openapi_of(app: FastAPI, questions: Sequence[Question], needs_token: bool) -
     return found
 
 
-def page(schema: Mapping[str, Any]) -> str:
-    """The reference as one page of HTML: no script, nothing from elsewhere."""
+def _exemplified(told: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Puts the first example of a body's schema beside it, where the reader of the reference sees it."""
+    schema = told.get("schema", {})
+    schema = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    if "example" not in told and "examples" not in told and schema.get("examples"):
+        told["example"] = schema["examples"][0]
+
+
+def page(schema: Mapping[str, Any], address: str) -> str:
+    """The reference as one page of HTML: no script, nothing from elsewhere. address: of the service, as the reader's
+    browser names it (scheme, host, port): a command that is copied asks the service it was copied from."""
     groups: dict[str, list[str]] = {}
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            groups.setdefault((operation.get("tags") or ["other"])[0], []).append(_operation(path, method, operation))
+            groups.setdefault((operation.get("tags") or ["other"])[0], []).append(
+                _operation(path, method, operation, address)
+            )
     parts = [f"<h2>{_text(name)}</h2>{''.join(found)}" for name, found in groups.items()]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>loomcast API</title>'
@@ -121,7 +135,7 @@ def page(schema: Mapping[str, Any]) -> str:
     )
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
+def _operation(path: str, method: str, operation: Mapping[str, Any], address: str) -> str:
     rows = "".join(
         f"<tr><td><code>{_text(one['name'])}</code></td><td>{_text(_kind(one.get('schema', {})))}</td>"
         f"<td>{_text(one.get('description', ''))}</td></tr>"
@@ -129,7 +143,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     )
     table = f"<table><tr><th>parameter</th><th>values</th><th>meaning</th></tr>{rows}</table>" if rows else ""
     body = "".join(_body(kind, told) for kind, told in operation.get("requestBody", {}).get("content", {}).items())
-    call = f"curl {'' if method == 'get' else f'-X {method.upper()} '}http://localhost:8000{path}"
+    call = _call(path, method, operation, address)
     link = f'<p><a href="{_text(path)}">Try it</a></p>' if method == "get" and "{" not in path else ""
     answers = "".join(
         f"<tr><td>{_text(code)}</td><td>{_text(told.get('description', ''))}{_example(told)}</td></tr>"
@@ -143,17 +157,38 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     )
 
 
+def _call(path: str, method: str, operation: Mapping[str, Any], address: str) -> str:
+    """The operation as one command for a shell, with the example of its body."""
+    parts = ["curl", *([] if method == "get" else ["-X", method.upper()]), shlex.quote(f"{address}{path}")]
+    for kind, told in operation.get("requestBody", {}).get("content", {}).items():
+        if kind == "multipart/form-data":
+            parts += ["-F", "file=@FILE.csv"]
+            break
+        value = _example_of(told)
+        if value is not None:
+            body = json.dumps(value, ensure_ascii=False)
+            parts += ["-H", shlex.quote(f"Content-Type: {kind}"), "-d", shlex.quote(body)]
+            break
+    return " ".join(parts)
+
+
 def _body(kind: str, told: Mapping[str, Any]) -> str:
     return f"<p>Body: <code>{_text(kind)}</code></p>{_example(told) or _pre(told.get('schema', {}))}"
 
 
 def _example(told: Mapping[str, Any]) -> str:
+    value = _example_of(told)
+    return "" if value is None else _pre(value)
+
+
+def _example_of(told: Mapping[str, Any]) -> Any:
+    """The first example that is declared; None without one."""
     for one in (told, *told.get("content", {}).values()):
         if "example" in one:
-            return _pre(one["example"])
+            return one["example"]
         for example in one.get("examples", {}).values():
-            return _pre(example.get("value"))
-    return ""
+            return example.get("value")
+    return None
 
 
 def _pre(value: Any) -> str:

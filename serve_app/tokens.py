@@ -58,7 +58,8 @@ class TokenFile:
     def make(self, name: str, role: str, days: float, now: datetime | None = None) -> str:
         """A new token, which is stored as its hash only: this is the one time it can be seen.
 
-        An earlier token of the same name ends. Raises SettingsError for a name, role or number of days that cannot be.
+        Raises SettingsError for a name, role or number of days that cannot be, and for a name whose token is valid
+        still: who uses it would be locked out unasked. One of the name that has ended makes way.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", name):
             raise SettingsError("a token's name has letters, digits and _.@- only", key="name", found=name)
@@ -72,7 +73,18 @@ class TokenFile:
             "name": name, "role": role, "sha256": _hashed(token), "made_at": _iso(now),
             "expires_at": _iso(now + timedelta(days=days)),
         }  # fmt: skip
-        self._change(lambda kept: [*(one for one in kept if one["name"] != name), entry])
+
+        def added(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            same = next((one for one in kept if one["name"] == name and not _ended(one, now)), None)
+            if same is not None:
+                raise SettingsError(
+                    "a token of this name is valid already", key="name", found=name, role=same["role"],
+                    expires_at=same["expires_at"],
+                    hint=f"End it first with python -m jobs.token revoke={name}, or choose another name",
+                )  # fmt: skip
+            return [*(one for one in kept if one["name"] != name), entry]
+
+        self._change(added)
         return token
 
     def revoke(self, name: str) -> None:
@@ -95,7 +107,7 @@ class TokenFile:
     def valid(self, now: datetime | None = None) -> list[dict[str, Any]]:
         """Those that have not ended."""
         now = now or datetime.now(UTC)
-        return [one for one in self.entries() if datetime.fromisoformat(one["expires_at"]) > now]
+        return [one for one in self.entries() if not _ended(one, now)]
 
     def secret(self) -> bytes:
         """A random key of this storage, the same for every process; made when first asked for."""
@@ -157,7 +169,7 @@ class Tokens:
         now = now or datetime.now(UTC)
         hashed, found = _hashed(token), None
         for entry in self._read():
-            if hmac.compare_digest(hashed, entry["sha256"]) and datetime.fromisoformat(entry["expires_at"]) > now:
+            if hmac.compare_digest(hashed, entry["sha256"]) and not _ended(entry, now):
                 found = Principal(entry["name"], Role[entry["role"]], hashed[:12])
         return found
 
@@ -176,6 +188,10 @@ class Tokens:
 def _hashed(token: str) -> str:
     # 256 random bits need no salt and no slow hash
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _ended(entry: Mapping[str, Any], now: datetime) -> bool:
+    return datetime.fromisoformat(entry["expires_at"]) <= now
 
 
 def _private(path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from jobs.entry import exit_code
 from jobs.token import body
+from serve_app.tokens import TokenFile
 
 
 @pytest.fixture
@@ -51,3 +53,19 @@ def test_when_it_cannot_be_done_then_2_and_why(job, tmp_path, told, said):
     assert (code, printed) == (2, "")
     assert said in why
     assert not (tmp_path / "s" / "tokens.json").exists()
+
+
+def test_when_a_valid_token_has_the_name_then_it_is_not_replaced_unasked_and_an_ended_one_makes_way(job, tmp_path):
+    assert job("name=erp", "role=admin")[0] == 0
+    before = (tmp_path / "s" / "tokens.json").read_bytes()
+    code, printed, why = job("name=erp", "role=read")
+    assert (code, printed) == (2, "")
+    assert "valid already" in why
+    assert "revoke=erp" in why
+    assert (tmp_path / "s" / "tokens.json").read_bytes() == before
+    assert [path.name for path in (tmp_path / "s").iterdir() if "tmp" in path.name] == []
+    past = datetime.now(UTC) - timedelta(days=2)
+    TokenFile(tmp_path / "s").make("old", "read", 1, now=past)
+    code, printed, _ = job("name=old", "role=operate", "days=1")
+    assert code == 0
+    assert "role operate, for 1 day;" in printed

@@ -129,10 +129,12 @@ def test_when_a_token_is_made_then_only_its_hash_is_kept_and_the_file_is_its_own
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
-def test_when_a_token_ends_or_is_revoked_or_replaced_then_the_running_service_knows(elsewhere, tmp_path):
+def test_when_a_token_ends_or_is_revoked_and_made_anew_then_the_running_service_knows(elsewhere, tmp_path):
     file = TokenFile(tmp_path)
     old = file.make("old", "read", 1, now=datetime.now(UTC) - timedelta(days=2))
-    one, two = file.make("erp", "read", 1), file.make("erp", "read", 1)
+    one = file.make("erp", "read", 1)
+    file.revoke("erp")
+    two = file.make("erp", "read", 1)
     other = file.make("other", "read", 1)
     assert [elsewhere.get("/read", headers=bearer(t)).status_code for t in (old, one, two, other)] == [
         401, 401, 200, 200]  # fmt: skip
