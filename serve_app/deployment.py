@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +32,15 @@ REQUEST_S = 120.0  # the longest a request may take, in Ray's own view
 IN_FLIGHT = 1000  # of one replica: our own limits (serve_app/limits.py) refuse long before, and faster
 QUEUED = 1000
 DRAIN_S = 20.0
+ANSWERS_S, GONE_LOOK_S = 10.0, 0.1
 # Ray reads these when it is first imported, also in the processes that the cluster starts.
 ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is back after 8 s, not 31
     "RAY_SERVE_LOG_TO_STDERR": "0",
 }
 HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+# Of its own figures; Ray's defaults (9101, 8404) let only one service run on a machine.
+HAPROXY_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
 LOOPBACK_HAPROXY = Path(__file__).with_name("haproxy_on_loopback.sh")
 
 
@@ -54,6 +60,17 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         }
         os.environ.update(HAPROXY | files)
+        for name, port in zip(HAPROXY_PORTS, _free_ports(len(HAPROXY_PORTS)), strict=True):
+            os.environ.setdefault(name, str(port))
+
+
+def _free_ports(n: int) -> list[int]:
+    """Different ports of loopback that nobody listens at now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(n)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Endpoint:
@@ -179,6 +196,25 @@ def start(config: Config, log_level: str, shared: Path) -> None:
 
 def stop() -> None:
     """Lets the replicas end what they have begun, then ends Serve."""
+    import ray
     from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+    from ray.serve.context import _get_global_client
+    from ray.serve.exceptions import RayServeException
 
-    serve.shutdown()
+    # serve.shutdown() waits inside a call that the controller never answers: it ends itself, and Ray prints that the
+    # call failed. So it is told to end, and seen to be gone.
+    try:
+        client = _get_global_client()
+        client.shutdown_cached_handles()
+        ray.get(client._controller.graceful_shutdown.remote(wait=False), timeout=ANSWERS_S)
+        deadline = time.monotonic() + DRAIN_S + ANSWERS_S
+        while time.monotonic() < deadline:
+            ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+            time.sleep(GONE_LOOK_S)
+    except ValueError:  # there is no such actor any more
+        log.debug("Serve has ended")
+    except (RayError, RayServeException, TimeoutError) as error:
+        log.warning("Serve did not end as it was told to: %s", error)
+    serve.shutdown()  # what is left of it, if anything

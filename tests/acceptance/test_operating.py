@@ -87,16 +87,16 @@ def champion_is(operator: Operator, number: int) -> None:
 
 @pytest.fixture
 def operator(tmp_path, monkeypatch, capsys):
-    """Release 1 serves; 2 has another xgboost, as 3, its copy, has; `sales.csv` holds ten days more than they knew."""
+    """Release 1 serves; 2 has a better xgboost, as 3, its copy, has; `sales.csv` holds ten days more than they knew."""
     monkeypatch.chdir(tmp_path)
     made = Operator(tmp_path, capsys)
     frame = sales()
     frame = frame.assign(unique_id=frame["unique_id"].replace(NAMES))
     frame.to_csv("sales.csv", index=False)
     written(frame[frame["ds"] < frame["ds"].min() + pd.Timedelta(days=DAYS)], tmp_path / "before.parquet")
-    for number, more in ((1, ()), (2, ("only=[xgboost]", "force=true"))):
-        trees = f"models.xgboost.hyperparameters.n_estimators={10 * number}"
-        made.job("train", f"run_id=r{number}", "source.path=before.parquet", trees, *more)
+    for name, trees, more in (("r1", 12, ()), ("r2", 40, ("only=[xgboost]", "force=true"))):  # few, then enough
+        told = f"models.xgboost.hyperparameters.n_estimators={trees}"
+        made.job("train", f"run_id={name}", "source.path=before.parquet", told, *more)
     Desk(tmp_path).forged(2, lambda folder: None)
     champion_is(made, 1)
     return made

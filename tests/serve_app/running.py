@@ -86,6 +86,7 @@ def ended(served: Served) -> None:
     said = served.log.read_text()
     assert said.rstrip().endswith("Stopped")
     assert "Traceback" not in said
+    assert "graceful_shutdown" not in said  # what Ray prints when its controller is waited for
 
 
 def until(true: Callable[[], bool], seconds: float) -> float:
