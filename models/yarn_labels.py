@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from demand.panel import Floats, Ints
@@ -41,6 +42,10 @@ class Folds:
 
     a: Ints
     b: Ints
+
+    def split(self, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(train, test) [P] of one fold: pairs with neither yarn in it, and pairs whose candidate b is in it."""
+        return (self.a != k) & (self.b != k), self.b == k
 
 
 def folds_of(labelled: Labelled, n: int, seed: int) -> Folds:

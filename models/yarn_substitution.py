@@ -94,7 +94,7 @@ class YarnSubstitution:
         fold = folds_of(labelled, self.cv_folds, self.random_state)
         score = np.full(len(x), np.nan)
         for k in range(self.cv_folds):
-            train, test = (fold.a != k) & (fold.b != k), fold.b == k
+            train, test = fold.split(k)
             if not test.any():
                 continue
             if len(np.unique(labelled.y[train])) < 2:

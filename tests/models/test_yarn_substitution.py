@@ -138,7 +138,7 @@ def test_when_yarns_are_cut_into_folds_then_no_test_pair_shares_its_yarns_with_t
     folds = folds_of(some, n, seed)
     assert set(folds.b) <= set(range(n))
     for k in range(n):
-        train, test = (folds.a != k) & (folds.b != k), folds.b == k
+        train, test = folds.split(k)
         assert not set(b[test]) & (set(a[train]) | set(b[train]))
         sizes = [len(set(np.r_[a[folds.a == j], b[folds.b == j]])) for j in range(n)]
     assert max(sizes) - min(sizes) <= 1
