@@ -64,7 +64,10 @@ def test_when_nothing_is_released_then_each_page_says_what_to_do(tmp_path, path)
     answer = client_of(tmp_path).get(path)
     assert answer.status_code in (200, 503)
     said = unescape(answer.text)
-    assert re.search(r"jobs\.(pipeline|monitor|schedule|finetune)|Choose a style|No training|Make features", said), said
+    assert re.search(
+        r"jobs\.(pipeline|monitor|schedule|finetune|substitutes|replenish)|Choose a style|No training|Make features",
+        said,
+    ), said
 
 
 @pytest.mark.slow
