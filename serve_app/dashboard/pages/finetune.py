@@ -23,7 +23,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     notes = [Note(f"{one['found']}. {one['remedy']}.", "warn") for one in answer["problems"]]
     return [
         Section("", [Text([answer["summary"]]), _measures(answer)]),
-        Section("Problems and remedies", notes or [Text(["None was found."])]),
+        Section("Problems and remedies", notes or [Text(["No problem was found."])]),
         Section("What the model looks at", _importance(answer)),
         Section("Rows", [_rows(answer)]),
     ]
