@@ -151,7 +151,7 @@ def test_when_features_are_made_of_a_file_then_they_are_summed_up_and_can_be_fet
     window.find("#form-custom input[type=file]").send_keys(str(path))
     window.find("#form-custom input[name=columns]").send_keys("revenue, engagement")
     window.find("#form-custom button").click()
-    assert "21 features of 120 rows" in window.until("#form-custom .answer", ("features of",), 60)
+    assert "21 features of 120 rows" in window.until("#form-custom .answer", ("21 features",), 60)
     link = window.find("#form-custom .answer a").get_attribute("href").removeprefix(window.base)
     header, *rows = served.get(link).text.splitlines()
     assert len(rows) == 120
@@ -165,7 +165,7 @@ def test_when_features_are_made_of_a_file_then_they_are_summed_up_and_can_be_fet
 
 def test_when_fine_tuning_was_run_then_its_importances_are_charted(window):
     window.open("/finetune")
-    window.find("#importance .main-svg")
+    window.find("#chart-importance .main-svg")
     assert "engagement has" in window.text("main")
     assert "Root mean squared error" in window.text("#t-measures tbody")
 
