@@ -59,7 +59,7 @@ def test_when_a_node_is_started_then_the_mode_is_explicit_and_the_dashboard_on_l
 
 def test_when_the_checkout_is_uploaded_then_environment_storage_and_demo_stay_at_home():
     ignored = (ROOT / ".gitignore").read_text().split()  # Ray leaves .git out by itself
-    assert {".venv/", "/storage/", "/demo/"} <= set(ignored)
+    assert {".venv", "/storage/", "/demo/"} <= set(ignored)
 
 
 def test_when_the_checkout_is_uploaded_then_every_source_and_setting_goes_with_it():

@@ -12,7 +12,7 @@ from serve_app.problems import Refused
 from serve_app.routes import ROUTES, route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
 from tests.serve_app.examples import Desk, answer_of, tune
-from tests.serve_app.looked import look_at
+from tests.serve_app.looked import look_at, propose_at
 from tests.serve_app.made import growing_panel
 from tests.serve_app.stored import Stored, growth, percent, same
 
@@ -33,6 +33,7 @@ def desk(tmp_path_factory):
     changed = type(panel)(ids, panel.indptr, panel.y, panel.end, panel.freq, unit="yds")
     registry_root = make_ensemble_release(root, panel=changed, run_id="s")
     look_at(registry_root, changed, days=10)
+    propose_at(registry_root, changed)
     tune(root)
     return Desk(Registry(registry_root))
 
