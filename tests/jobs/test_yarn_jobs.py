@@ -26,6 +26,7 @@ from jobs.yarns import read_yarn_tables, with_model
 from models.decision_release import decision_registry
 from models.job import Ask, Job, now_utc, stamp
 from models.yarn_substitution import KIND
+from tests.jobs.conftest import embedded
 
 pytestmark = pytest.mark.slow
 ONLY = "only=[yarn_substitution]"
@@ -267,6 +268,7 @@ def test_when_yarns_are_rolled_back_then_the_release_before_answers_and_the_flee
 def test_when_batches_run_on_ray_then_the_table_is_that_of_one_process(root, folder, monkeypatch):
     assert ask(root, folder, "run_id=serial") == 0
     monkeypatch.setattr(substitutes, "YARNS_AT_ONCE", 7)
+    monkeypatch.setattr(substitutes, "cluster", embedded)
     assert exit_code("substitutes", substitutes.body, [
         f"company.folder={folder}", f"storage.root={root}", "run_id=ray", "cluster.num_cpus=2", "max_parallel_jobs=2",
     ]) == 0  # fmt: skip
