@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -77,6 +78,18 @@ def not_utf8(data: bytes, name: str) -> SchemaError:
     )
 
 
+def _is_utf8(body: memoryview) -> bool:
+    """Whether all of it is, looked at in parts: no second copy of the file is made."""
+    decoder = getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(body), _BLOCK):
+            decoder.decode(body[at : at + _BLOCK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def read_csv(data: bytes, name: str, limits: Limits) -> Table:
     import pyarrow.csv as arrow_csv
 
@@ -91,6 +104,8 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
     body = memoryview(data)[start:]
     if not bytes(body[:_SAMPLE_BYTES]).strip() and not bytes(body).strip():
         raise SchemaError("the file has a header and no rows", file=name, columns=len(header), hint=NO_ROWS)
+    if not _is_utf8(body):  # before Arrow: it cannot hand a row of another encoding to `on_wrong`
+        raise not_utf8(data, name)
     wrong: list[tuple[int, int]] = []
     broken: list[int] = []
     n_good_or_bad = 0
@@ -117,8 +132,6 @@ def read_csv(data: bytes, name: str, limits: Limits) -> Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        if "UTF8" in str(error):
-            raise not_utf8(data, name) from None
         raise SchemaError("the CSV file cannot be read", file=name, cause=str(error)) from None
     limits.check("rows", raw.num_rows, name)
     _refuse_open_quote(data, raw, broken, name)
