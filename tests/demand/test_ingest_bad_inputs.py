@@ -35,7 +35,7 @@ from tests.demand.files import HEADER, ROWS, TOTAL, ingested
         (bytes(range(1, 32)) * 50, SchemaError, "binary file"),
         (HEADER + ROWS + "2024-01-01,A\0,3\n", SchemaError, "NUL bytes"),
         ((HEADER + ROWS + "2024-01-01,Caf\xe9,3\n").encode("latin-1"), SchemaError, "source.encoding"),
-        ((HEADER + ROWS + "2024-01-01,Caf\xe9,3,4,5\n").encode("latin-1"), SchemaError, "source.encoding"),
+        ((HEADER + ROWS * 40_000 + "2024-01-01,Caf\xe9,3,4,5\n").encode("latin-1"), SchemaError, "source.encoding"),
         ((HEADER + ROWS).encode("utf-16"), SchemaError, "source.encoding=utf-16"),
         ((HEADER + ROWS).encode("utf-16-le"), SchemaError, "NUL bytes"),
         (HEADER + "2024-01-05,A,1,9,9\n" * 30, SchemaError, "as many fields as the header"),
