@@ -198,10 +198,10 @@ class Access:
         return LOCAL if token is None else self.of_token(token, client)
 
     def of_token(self, token: str, client: str) -> Principal:
-        """Whose token this is. Raises Refused: 401 when it is nobody's, 429 after many of those from one client."""
-        wait = self.guesses.full_in(client)
-        if wait:
-            raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
+        """Whose token this is. Raises Refused: 401 when it is nobody's, 429 after many of those from one client.
+
+        Who has a right one comes in whatever others sent from the same address: behind a proxy all share one.
+        """
         try:
             principal = self.tokens.principal(token)
         except VersionUnreadable as error:  # nobody comes in, and nobody unknown is told of files
@@ -210,7 +210,9 @@ class Access:
                 503, "tokens_unreadable", "Tokens cannot be checked; the log of the service says why"
             ) from None
         if principal is None:
-            self.guesses.take(client)
+            wait = self.guesses.take(client)
+            if wait:
+                raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
             raise unauthorized("The token is unknown or has ended")
         return principal
 
