@@ -223,6 +223,14 @@ def _bearer(headers: Headers) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else "" if scheme else None
 
 
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin, lower case; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as an IPv6 address without its end
+        return None
+
+
 def _cookie(headers: Headers) -> str | None:
     """The token in the cookie of a session."""
     try:
@@ -290,7 +298,7 @@ class Door:
                 "loopback and of serve.allowed_hosts", "Host",
             )  # fmt: skip
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Origin")
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
         if site in (None, "same-origin", "none") or (method == "GET" and mode == "navigate"):

@@ -71,6 +71,7 @@ def test_when_called_on_this_machine_by_its_name_then_no_token_is_needed(here, h
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:3000"},
         {"Origin": "http://localhost:8000"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
