@@ -315,8 +315,12 @@ def test_when_too_many_are_kept_or_come_at_once_then_the_next_waits(storage, mon
 
 
 def test_when_the_disk_is_full_then_a_storage_error_says_so_and_nothing_stays(storage, monkeypatch):
-    def full(self, path, mode):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    opened = type(storage.folder).open
+
+    def full(self, mode="r", **more):
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(self, mode, **more)
 
     monkeypatch.setattr(type(storage.folder), "open", full)
     with pytest.raises(StorageError, match="No space left"):
