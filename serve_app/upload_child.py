@@ -33,7 +33,7 @@ from serve_app.schemas.uploads import told
 # Facts that are no cells of the file: its headers, as far as they are shown at all, and our own words.
 HEADERS = {"columns", "column", "candidates", "looked_for", "nearest", "key", "date_format", "encoding", "delimiter",
            "line", "found", "known", "expected", "sheet", "sheets", "header", "headings", "tried", "read_as", "freq",
-           "format", "formats", "best"}  # fmt: skip
+           "format", "formats", "best", "missing"}  # fmt: skip
 _PLACE = r"row \d+: \d+ fields|\d+ .{0,3}(rows|cells|bytes)"
 _UNITS = re.compile(rf"({UNIT_REASON.strip()}) (.+?) (is not) ([^;,]+)")
 LIMITS = "The service's limits are serve.max_upload_mb and serve.max_upload_rows"
