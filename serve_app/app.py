@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
+from demand.errors import DemandError
 from serve_app.auth import Door, declared
 from serve_app.docs import add_docs
 from serve_app.edge import Edge
 from serve_app.limits import Places, Rates
 from serve_app.mounted import Known, Question, answers_router
-from serve_app.problems import Refused, problem, word_of
+from serve_app.problems import Refused, problem, refused_of
 from serve_app.routes import ROUTES
 from serve_app.service import service_router
 from serve_app.session import session_router
@@ -28,7 +29,6 @@ from serve_app.state import State
 from serve_app.telemetry import OTHER
 
 log = logging.getLogger(__name__)
-STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryError, 503), (StorageError, 503))
 WORDS = {400: "bad_request", 404: "unknown_path", 405: "unknown_method"}
 
 
@@ -50,6 +50,9 @@ def make_app(
         # As they are, not included: one flat table that can be walked.
         app.router.routes.extend(router.routes)
     add_docs(app, questions, state.settings.needs_token)
+    for route in app.router.routes:
+        if isinstance(route, APIRoute):  # `$` also matches before a line end, which is no part of any path
+            route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
     roles = declared(app.router.routes)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(DemandError, _explained)
@@ -93,10 +96,11 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _explained(request: Request, error: Exception) -> Response:
     """An error of ours, in its own words."""
     assert isinstance(error, DemandError)
-    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-    if status == 500:
-        log.error("%s: %s", request.scope["state"]["request_id"], error, exc_info=error)
-    return await _refused(request, Refused(status, word_of(error), str(error)))
+    refused = refused_of(error)
+    if refused.status_code >= 500:  # with the whole paths, which a client is not told
+        log.error("%s: %s", request.scope["state"]["request_id"], error,
+                  exc_info=error if refused.status_code == 500 else None)  # fmt: skip
+    return await _refused(request, refused)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -8,14 +8,11 @@ address. A route without a declared role cannot be mounted: see `declared`.
 from __future__ import annotations
 
 import hmac
-import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -27,9 +24,10 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demand.errors import VersionUnreadable
+from serve_app.audit import AUDIT, Audit, audited
 from serve_app.limits import Buckets, address_of
 from serve_app.problems import Refused
 from serve_app.settings import ServeSettings
@@ -38,7 +36,6 @@ from serve_app.tokens import LOCAL, Principal, Role, TokenFile, Tokens
 log = logging.getLogger(__name__)
 SESSION = "loomcast_session"  # the cookie of a browser; HttpOnly and SameSite=Strict
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
-AUDIT = "audit.jsonl"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 GUESSES_PER_MINUTE = 10
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -146,23 +143,6 @@ def nonce(request: Request) -> str:
 # ---- the door -------------------------------------------------------------------------------------------------------
 
 
-class Audit:
-    """`<storage.root>/audit.jsonl`: one line for each call that operates or administers. No token, no body."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def note(self, **facts: Any) -> None:
-        """Appends one line in one write. Raises OSError: what cannot be noted is not done."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"at": at, **facts}, ensure_ascii=True) + "\n"
-        handle = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-        try:
-            os.write(handle, line.encode("ascii"))
-        finally:
-            os.close(handle)
-
-
 class Access:
     """Everything the door knows: settings, tokens, the key of forms, the audit log."""
 
@@ -198,10 +178,10 @@ class Access:
         return LOCAL if token is None else self.of_token(token, client)
 
     def of_token(self, token: str, client: str) -> Principal:
-        """Whose token this is. Raises Refused: 401 when it is nobody's, 429 after many of those from one client."""
-        wait = self.guesses.full_in(client)
-        if wait:
-            raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
+        """Whose token this is. Raises Refused: 401 when it is nobody's, 429 after many of those from one client.
+
+        Who has a right one comes in whatever others sent from the same address: behind a proxy all share one.
+        """
         try:
             principal = self.tokens.principal(token)
         except VersionUnreadable as error:  # nobody comes in, and nobody unknown is told of files
@@ -210,7 +190,9 @@ class Access:
                 503, "tokens_unreadable", "Tokens cannot be checked; the log of the service says why"
             ) from None
         if principal is None:
-            self.guesses.take(client)
+            wait = self.guesses.take(client)
+            if wait:
+                raise Refused(429, "too_many_wrong_tokens", "Come again later", retry_after=wait)
             raise unauthorized("The token is unknown or has ended")
         return principal
 
@@ -219,6 +201,14 @@ def _bearer(headers: Headers) -> str | None:
     """The token in the header; "" for what is there but none of ours."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else "" if scheme else None
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin, lower case; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as an IPv6 address without its end
+        return None
 
 
 def _cookie(headers: Headers) -> str | None:
@@ -236,6 +226,8 @@ class Door:
     def __init__(self, app: ASGIApp, access: Access, roles: Mapping[str, Mapping[str, Role]]) -> None:
         self._app, self._access = app, access
         self._open = {path for path, methods in roles.items() if set(methods.values()) == {Role.open}}
+        self._reading = {(m, path) for path, methods in roles.items() for m, least in methods.items()
+                         if least <= Role.read or m in SAFE_METHODS}  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -254,31 +246,10 @@ class Door:
                 raise
             await RedirectResponse("/session", 303)(scope, receive, send)  # a person with a browser
             return
-        if scope["method"] in SAFE_METHODS:
+        if scope["method"] in SAFE_METHODS or (scope["method"], scope["path"]) in self._reading:
             await self._app(scope, receive, send)
         else:
-            await self._audited(principal, scope, receive, send)
-
-    async def _audited(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
-        """A call that may change something is noted with how it ended, before the client hears of it."""
-
-        def note(status: int) -> None:
-            self._access.audit.note(
-                request_id=scope["state"]["request_id"], who=principal.name, role=principal.role.name,
-                method=scope["method"], path=scope["path"], status=status,
-                client=address_of(scope),
-            )  # fmt: skip
-
-        async def noted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                note(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        except Refused as refused:
-            note(refused.status_code)
-            raise
+            await audited(self._app, self._access.audit, principal, scope, receive, send)
 
     def _refuse_foreign(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -288,7 +259,7 @@ class Door:
                 "loopback and of serve.allowed_hosts", "Host",
             )  # fmt: skip
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             raise Refused(403, "foreign_origin", "Only pages of this service may call it", "Origin")
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
         if site in (None, "same-origin", "none") or (method == "GET" and mode == "navigate"):

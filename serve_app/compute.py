@@ -8,7 +8,7 @@ from typing import Any
 
 from serve_app.computing import Computing, plainly, told
 from serve_app.following import Following
-from serve_app.problems import NoData
+from serve_app.problems import Refused
 from serve_app.schemas.uploads import UploadParameters
 from serve_app.state import Config
 from serve_app.uploads import Uploads
@@ -38,8 +38,8 @@ class Compute:
         """{"body": bytes} or {"refused": {..}}; blocks while it computes."""
         try:
             computing = self.following.book()
-        except NoData as nothing:
-            return told(nothing)
+        except Refused as refused:
+            return told(refused)
         return plainly(computing, request)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from evaluation.formulas import intervals
 from evaluation.on_demand import Answer, OnDemand
 from models.release import Release
 from serve_app.histories import like, series_of, stranger, with_plan
-from serve_app.problems import Refused, strict_json, word_of
+from serve_app.problems import Refused, public, strict_json, word_of
 from serve_app.schemas.predictions import PredictionAnswer, PredictionRequest, read_request
 from serve_app.schemas.units import listed, units
 
@@ -271,7 +271,7 @@ def plainly(computing: Computing, request: Mapping[str, Any]) -> dict[str, Any]:
     except Refused as refused:
         return told(refused)
     except DemandError as error:  # the release itself cannot be read
-        return told(Refused(503, word_of(error), str(error)))
+        return told(Refused(503, word_of(error), public(error)))
 
 
 def told(refused: Refused) -> dict[str, Any]:

@@ -37,6 +37,7 @@ ANSWERS_S, GONE_LOOK_S = 10.0, 0.1
 ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is back after 8 s, not 31
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.connections.bounded",  # limits of every connection
 }
 HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 # Of its own figures; Ray's defaults (9101, 8404) let only one service run on a machine.

@@ -62,20 +62,25 @@ def desk_router(state: State) -> APIRouter:
     )  # fmt: skip
     async def promote(asked: PromoteRequest, request: Request) -> Response:
         told = [f"release={asked.release}", *(["force=true"] if asked.force else [])]
-        return await _done(state, request, "promote", told, asked.reason)
+        return await _done(state, request, "promote", asked.release, told, asked.reason)
 
     @router.post(
         "/api/releases/rollback", response_model=ChampionMoved, summary="A release that served before serves again"
     )
     async def rollback(asked: RollbackRequest, request: Request) -> Response:
         told = [] if asked.release is None else [f"release={asked.release}"]
-        return await _done(state, request, "rollback", told, asked.reason)
+        return await _done(state, request, "rollback", asked.release, told, asked.reason)
 
     return router
 
 
-async def _done(state: State, request: Request, job: str, told: list[str], reason: str | None) -> Response:
-    """Runs the job and answers with the champion before and after. Raises Refused (409) with the job's own words."""
+async def _done(
+    state: State, request: Request, job: str, number: int | None, told: list[str], reason: str | None
+) -> Response:
+    """Runs the job and answers with the champion before and after. Raises Refused: 404 for a release that is not there,
+    409 with the job's own words."""
+    if number is not None and number not in (known := await asyncio.to_thread(state.registry.numbers)):
+        raise Refused(404, "unknown_release", f"there is no release {number}", "release", known[-20:])
     who = principal_of(request).name
     why = f"reason='{reason or 'no reason given'} (by {who} over HTTP)'"
     before = state.registry.alias("champion")

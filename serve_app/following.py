@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from demand.errors import DemandError
-from serve_app.problems import NoData
+from serve_app.problems import NoData, Refused, public
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
@@ -33,11 +33,13 @@ B = TypeVar("B", bound=Opened)
 @dataclass(frozen=True)
 class Standing:
     """What answers now and what should. head: the champion's number, None when nothing was promoted (or it cannot be
-    read); problem: why `book` is not the head's, "" when it is."""
+    read); problem: why `book` is not the head's, "" when it is; damage: the same for clients, without places of the
+    machine, "" unless something that is there cannot be read."""
 
     serving: int | None
     head: int | None
     problem: str
+    damage: str = ""
 
     @property
     def ready(self) -> bool:
@@ -49,7 +51,8 @@ class Following(Generic[B]):
     """Keeps `book` at the champion's release.
 
     head: the champion's number, None when there is none. open_head: opens and verifies the champion. A release that
-    cannot be opened leaves the one before in place, is logged and counted, and is tried again, less and less often.
+    cannot be opened, whatever the error, leaves the one before in place, is logged and counted, and is tried again,
+    less and less often.
     """
 
     def __init__(
@@ -77,10 +80,12 @@ class Following(Generic[B]):
         return self._standing
 
     def book(self) -> B:
-        """The book of this moment; a request asks once and uses it to its end. Raises NoData when there is none."""
+        """The book of this moment; a request asks once and uses it to its end. Raises Refused (503) when there is none:
+        NoData when nothing was released, an error when what was released cannot be read."""
         book = self._book
         if book is None:
-            raise NoData(self._standing.problem or NEXT_STEP)
+            damage = self._standing.damage
+            raise Refused(503, "release_unreadable", damage, retry_after=5) if damage else NoData(NEXT_STEP)
         return book
 
     def look(self) -> None:
@@ -101,6 +106,10 @@ class Following(Generic[B]):
                 book = self._open_head()
             except (DemandError, OSError, ValueError) as error:
                 self._fail(head, error)
+                return
+            except Exception as error:  # what nobody foresaw: stored answers go on beside a release that breaks
+                if self._fail(head, error):
+                    log.error("nobody foresaw this", exc_info=error)
                 return
             self._book = book
             self._failed = (None, 0.0, FIRST_RETRY_S)
@@ -129,21 +138,25 @@ class Following(Generic[B]):
             try:
                 self.look()
             except Exception as error:  # a fault of ours: the thread lives on, and readiness tells of it
-                log.exception("the look at the champion failed")
-                self._fail(None, error)
+                if self._fail(None, error):
+                    log.error("the look at the champion failed", exc_info=error)
 
-    def _stand(self, head: int | None, problem: str, failed: bool = False) -> None:
-        if head is None and self._book is None:
+    def _stand(self, head: int | None, problem: str, damage: str = "") -> None:
+        if head is None and self._book is None and not damage:
             problem = NEXT_STEP
-        self._standing = Standing(None if self._book is None else self._book.number, head, problem)
-        self.on_look(self._standing, failed)
+        self._standing = Standing(None if self._book is None else self._book.number, head, problem, damage)
+        self.on_look(self._standing, bool(damage))
 
-    def _fail(self, head: int | None, error: Exception) -> None:
+    def _fail(self, head: int | None, error: Exception) -> bool:
+        """Notes a failure and when to try again; whether it is another one than before."""
         failed, not_before, wait = self._failed
         wait = min(2 * wait, LAST_RETRY_S) if failed == head and not_before else FIRST_RETRY_S
         self._failed = (head, self._clock() + wait, wait)
         what = "the registry cannot be read" if head is None else f"release {head} cannot be opened"
-        why = f"{what}: {error}"
-        if why != self._standing.problem:
+        why = f"{what}: {error if isinstance(error, DemandError) else repr(error)}"
+        new = why != self._standing.problem
+        if new:
             log.error("%s; what answered before goes on", why)
-        self._stand(head, why, failed=True)
+        said = public(error) if isinstance(error, DemandError) else f"{type(error).__name__}; the log tells more"
+        self._stand(head, why, f"{what}: {said}")
+        return new

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
+from demand.errors import DataError, DemandError, ModelError, RegistryError, SettingsError, StorageError
+
 JSON = "application/json"
+_PLACE = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)*([^\s'\"/]*)")  # an absolute path, also inside a sentence
+STATUS = ((DataError, 422), (SettingsError, 400), (ModelError, 409), (RegistryError, 503), (StorageError, 503))
 
 
 class Refused(Exception):
@@ -65,6 +70,23 @@ def _again(kind: type[Refused], arguments: tuple[Any, ...], more: Mapping[str, A
 def word_of(error: BaseException) -> str:
     """The name of an error's type as the machine word of an answer: VersionUnreadable -> version_unreadable."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).lower()
+
+
+def refused_of(error: DemandError) -> Refused:
+    """An error of ours as an answer; what is none of the known kinds is a fault (500)."""
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    return Refused(status, word_of(error), public(error))
+
+
+def public(error: DemandError) -> str:
+    """An error of ours for a client: files and folders by their names alone, which part of the machine is its own."""
+    return str(type(error)(error.message, hint=error.hint, **{name: _name(fact) for name, fact in error.facts.items()}))
+
+
+def _name(fact: Any) -> Any:
+    if isinstance(fact, list | tuple):
+        return [_name(one) for one in fact]
+    return _PLACE.sub(r"\1", str(fact)) if isinstance(fact, str | Path) else fact
 
 
 class NoData(Refused):

@@ -51,9 +51,15 @@ def service_router(state: State) -> APIRouter:
 def _standing(state: State) -> dict[str, Any]:
     standing = state.standing
     # anybody may ask: the cause, which may name files, is in the log
-    words = (
-        "" if standing.ready else NEXT_STEP if standing.head is None else "the champion cannot be opened; see the log"
-    )
+    if standing.ready:
+        words = ""
+    elif standing.damage:
+        what = "the registry cannot be read" if standing.head is None else "the champion cannot be opened"
+        words = f"{what}; see the log"
+    elif standing.head is None:
+        words = NEXT_STEP if standing.serving is None else "nothing is promoted any more; what answered before goes on"
+    else:
+        words = "the champion has just moved"
     said = {"release": standing.serving, "champion": standing.head, "release_loaded": standing.serving is not None}
     return {**said, "ready": standing.ready, **({"problem": words} if words else {})}
 

@@ -102,6 +102,8 @@ class Uploads(Generic[Asked]):
                     )  # fmt: skip
                 await self._clean(folder, asked)
                 return await asyncio.to_thread(self._keep, folder / "kept", data_id)
+        except OSError as error:  # no space, or the folder is not ours to write
+            raise unwritable(self.root, error) from None
         finally:
             self._waiting -= 1
 

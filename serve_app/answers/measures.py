@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,10 +133,13 @@ def features(book: Book, asked: FeaturesParameters, today: date) -> Answer:
 
 
 def data_quality(book: Book, asked: NoParameters, today: date) -> Answer:
-    """What cleaning found in the data this release was trained on."""
+    """What cleaning found in the data this release was trained on; its source by name, not where it lies."""
+    report = dict(book.quality)
+    if isinstance(report.get("source"), str):
+        report["source"] = Path(report["source"]).name
     return {
         **head(book, book.served, ()),
         "data_quality": quality_word(book),
         "quality_score": number(book.quality.get("quality_score")),
-        "report": dict(book.quality),
+        "report": report,
     }

@@ -18,6 +18,7 @@ from evaluation.matured import CHAMPION
 from evaluation.monitoring_folder import MonitoringFolder
 from models.files import read_json
 from serve_app.answers.asked import Answer, page
+from serve_app.schemas.monitoring import HistoryRow
 from serve_app.schemas.parameters import MonitoringHistoryParameters, MonitoringParameters
 from serve_app.schemas.units import number, percent, units
 
@@ -71,17 +72,19 @@ def monitoring(watched: Watched, asked: MonitoringParameters, today: date) -> An
 
 
 def monitoring_history(watched: Watched, asked: MonitoringHistoryParameters, today: date) -> Answer:
-    """Every look there was, newest first: accuracy, quality and alerts over time."""
+    """Every look there was, newest first: accuracy, quality and alerts over time. A line that is no look is counted."""
     lines = watched.monitoring.history()[::-1]
     if not lines:
         return {"status": "no_data", "reason": NEXT_STEP}
+    looks = [look for line in lines if (look := _look_of(line)) is not None]
     end = None if asked.limit is None else asked.offset + asked.limit
-    shown = lines[asked.offset : end]
+    shown = looks[asked.offset : end]
     return {
         "status": "success",
         "units": units("", _PERCENT, ("coverage",)),
-        "looks": [_look(line) for line in shown],
-        "pagination": page(len(lines), len(shown), asked.offset, asked.limit),
+        "looks": shown,
+        "left_out": len(lines) - len(looks),
+        "pagination": page(len(looks), len(shown), asked.offset, asked.limit),
     }
 
 
@@ -154,6 +157,14 @@ def _trial(one: Mapping[str, Any] | None) -> dict[str, Any] | None:
     names = ("champion", "challenger", "outcome", "words", "n_periods", "gain", "needed", "same_origin")
     return {**{name: one[name] for name in names}, "evidence_for": float(one["evidence"]["for"]),
             "evidence_against": float(one["evidence"]["against"])}  # fmt: skip
+
+
+def _look_of(line: Any) -> dict[str, Any] | None:
+    """The look of a line; None for one that lacks a figure or holds another kind of it."""
+    try:
+        return HistoryRow.model_validate(_look(line)).model_dump()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _look(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 import evaluation
+from demand.errors import DemandError
 from serve_app.auth import csrf_token, role
 from serve_app.dashboard.blocks import Note, Section
 from serve_app.dashboard.frame import HERE, Api, Page, frame, pages, render
-from serve_app.problems import Refused
+from serve_app.problems import Refused, refused_of
 
+log = logging.getLogger(__name__)
 # Plotly writes its own style rules; scripts stay our own files only.
 CONTENT_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -51,9 +54,12 @@ def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], 
         status = 200
         try:
             html = render(page, api_of(request), query, query.pop("part", ""), csrf_token(request))
-        except Refused as refused:
+        except (Refused, DemandError) as error:
             # A page tells people what a program would be told.
+            refused = error if isinstance(error, Refused) else refused_of(error)
             status = refused.status_code
+            if error is not refused:
+                log.error("%s: %s", page.path, error, exc_info=error if status == 500 else None)
             said = Note(f"{refused.error.replace('_', ' ').capitalize()}. {refused.detail}")
             html = frame(page.path, page.title, page.lead, [Section("", [said])])
         headers = {"Content-Security-Policy": CONTENT_POLICY, "Cache-Control": "no-cache"}

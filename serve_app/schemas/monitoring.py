@@ -231,6 +231,7 @@ class MonitoringHistory(Body):
     status: Literal["success"]
     units: Units
     looks: list[HistoryRow]
+    left_out: Annotated[int, Field(description="Lines of the history that hold no whole look")]
     pagination: Pagination
 
 

@@ -73,6 +73,9 @@ class Client:
     def post(self, path: str, **more: Any) -> httpx.Response:
         return self.request("POST", path, **more)
 
+    def delete(self, path: str, **more: Any) -> httpx.Response:
+        return self.request("DELETE", path, **more)
+
 
 def client_of(state: State, routers: Sequence[APIRouter] = (), **headers: str) -> Client:
     """The application of a state, to be called."""

@@ -12,6 +12,8 @@ from demand.errors import HorizonError
 from serve_app.app import make_app, state_of
 from serve_app.auth import role
 from serve_app.problems import Refused
+from serve_app.settings import ServeSettings
+from serve_app.state import Config, State
 from serve_app.tokens import Role
 from tests.serve_app import calls
 
@@ -99,3 +101,15 @@ def test_when_a_request_id_could_forge_a_line_of_a_log_then_a_new_one_is_given(t
         answer = client.get("/health", headers={"x-request-id": given.encode()})
         assert len(answer.headers["x-request-id"]) == 32
     json.loads(answer.text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/book%0A", "/api/leaderboard%0A", "/api/styles/S000%0A", "/api/styles/S0%0A00", "/health%0A"]
+)
+def test_when_a_path_ends_with_a_line_then_it_is_another_path(registry_root, tmp_path, path):
+    state = State(Config(ServeSettings(), str(tmp_path), str(registry_root)))
+    state.following.look()
+    client = calls.client_of(state, [router()])
+    assert client.get("/api/styles/S000").status_code == 200
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["error"]) == (404, "unknown_path")

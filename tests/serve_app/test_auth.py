@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 
@@ -71,6 +72,7 @@ def test_when_called_on_this_machine_by_its_name_then_no_token_is_needed(here, h
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:3000"},
         {"Origin": "http://localhost:8000"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -143,11 +145,14 @@ def test_when_a_token_ends_or_is_revoked_and_made_anew_then_the_running_service_
     assert {entry["name"] for entry in file.valid()} == {"other"}
 
 
-def test_when_tokens_are_guessed_then_429_comes_soon_and_also_for_the_right_one(elsewhere, tmp_path):
+def test_when_tokens_are_guessed_then_429_comes_soon_and_never_for_a_right_one(elsewhere, tmp_path):
     right = TokenFile(tmp_path).make("erp", "admin", 1)
     codes = [elsewhere.get("/read", headers=bearer(f"lc_{i}")).status_code for i in range(GUESSES_PER_MINUTE + 5)]
     assert codes == [401] * GUESSES_PER_MINUTE + [429] * 5
-    answer = elsewhere.get("/read", headers=bearer(right))
+    assert elsewhere.get("/read", headers=bearer(right)).status_code == 200
+    assert elsewhere.get("/read", headers={"Cookie": f"{SESSION}={right}"}).status_code == 200
+    assert elsewhere.post("/session", data={"token": right}).status_code == 303
+    answer = elsewhere.get("/read", headers=bearer("lc_one_more"))
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
 
@@ -235,17 +240,67 @@ def test_when_anything_is_answered_then_it_carries_the_headers_that_keep_browser
 def test_when_something_may_change_then_who_and_how_it_ended_is_noted_and_never_a_token(elsewhere, tmp_path, caplog):
     token = TokenFile(tmp_path).make("erp", "operate", 1)
     elsewhere.get("/read", headers=bearer(token))
+    elsewhere.post("/read", headers=bearer(token))  # changes nothing
     elsewhere.post("/operate", headers=bearer(token))
     elsewhere.post("/admin", headers={**bearer(token), "x-request-id": "second"})
     elsewhere.post("/operate", headers=bearer("lc_wrong"))
     elsewhere.post("/operate", headers={**bearer(token), "Content-Type": "application/json"}, content="{")
+    elsewhere.delete("/operate", headers=bearer(token))  # no such method; who knows what it was meant to do
     whole = (tmp_path / "audit.jsonl").read_text()
     lines = [json.loads(line) for line in whole.splitlines()]
     assert [(one["who"], one["path"], one["status"]) for one in lines] == [
-        ("erp", "/operate", 200), ("erp", "/admin", 403), ("erp", "/operate", 400)]  # fmt: skip
-    assert lines[1]["request_id"] == "second"
+        ("erp", "/operate", None), ("erp", "/operate", 200), ("erp", "/admin", None), ("erp", "/admin", 403),
+        ("erp", "/operate", None), ("erp", "/operate", 400), ("erp", "/operate", None), ("erp", "/operate", 405),
+    ]  # fmt: skip
+    assert lines[2]["request_id"] == lines[3]["request_id"] == "second"
     assert token not in whole + caplog.text
     assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("fault", ["folder", "full"])
+def test_when_the_audit_log_cannot_be_written_then_503_and_nothing_is_done_and_reading_goes_on(
+    tmp_path, monkeypatch, fault
+):
+    done = []
+    found = router()
+    found.add_api_route("/act", lambda: done.append(1), methods=["POST"], dependencies=[role("operate")])
+    client = calls.client_of(calls.state_of(tmp_path), [found])
+    write = os.write
+    if fault == "folder":
+        (tmp_path / "audit.jsonl").mkdir()
+    else:
+        monkeypatch.setattr(os, "write", lambda handle, line: write(handle, line[:7]))
+    answer = client.post("/act")
+    assert (answer.status_code, answer.json()["error"]) == (503, "audit_unwritable")
+    assert str(tmp_path) not in answer.text
+    assert not done
+    assert client.post("/read").status_code == 200
+    if fault == "full":  # the next line is whole again
+        monkeypatch.setattr(os, "write", write)
+        assert client.post("/act").status_code == 200
+        lines = (tmp_path / "audit.jsonl").read_text().splitlines()
+        assert [json.loads(line)["status"] for line in lines[1:]] == [None, 200]
+
+
+def test_when_the_disk_fills_meanwhile_or_the_act_fails_then_the_answer_is_how_it_ended(tmp_path, caplog):
+    found = router()
+
+    def act() -> dict[str, bool]:
+        (tmp_path / "audit.jsonl").rename(tmp_path / "away")
+        (tmp_path / "audit.jsonl").mkdir()
+        return {"done": True}
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    for path, called in (("/act", act), ("/fail", fail)):
+        found.add_api_route(path, called, methods=["POST"], dependencies=[role("operate")])
+    client = calls.client_of(calls.state_of(tmp_path), [found])
+    assert client.post("/fail").status_code == 500
+    assert client.post("/act").json() == {"done": True}
+    assert "how it ended (200)" in caplog.text
+    noted = [json.loads(line) for line in (tmp_path / "away").read_text().splitlines()]
+    assert [(one["path"], one["status"]) for one in noted] == [("/fail", None), ("/fail", 500), ("/act", None)]
 
 
 def test_when_roles_are_compared_then_each_holds_the_ones_before():

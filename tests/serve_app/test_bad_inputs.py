@@ -126,7 +126,7 @@ VALUES: list[tuple[str, Any, int, str | None]] = [
     *[(PREDICT, {"history": bad}, 422, None) for bad in HISTORIES],
     *[(path, {"release": bad}, 400, "release")
       for path in (PROMOTE, ROLLBACK) for bad in (0, -1, 10**9 + 1, True, "1", 1.0, [1])],
-    *[(path, {"release": 10**9}, 409, "release") for path in (PROMOTE, ROLLBACK)],
+    *[(path, {"release": 10**9}, 404, "release") for path in (PROMOTE, ROLLBACK)],
     (PROMOTE, {}, 400, "release"),
     (PROMOTE, {"release": 1, "force": 1}, 400, "force"),
     *[(path, {"release": 1, "reason": bad}, 400, "reason")

@@ -68,6 +68,35 @@ def test_when_nothing_is_released_then_each_page_says_what_to_do(tmp_path, path)
     assert re.search(words, said), said
 
 
+@pytest.mark.parametrize(("path", "file"), [("/jobs", "jobs/schedule.json"), ("/monitoring", "monitoring/latest.json")])
+def test_when_a_stored_file_is_damaged_then_its_page_says_so_as_a_page(tmp_path, path, file):
+    make_release(tmp_path, 3)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("{")
+    answer = client_of(tmp_path).get(path)
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.text.count("<h1>") == 1
+    assert file.rpartition("/")[2] in unescape(answer.text)
+    assert str(tmp_path) not in answer.text
+
+
+def test_when_quality_is_shown_then_the_source_has_its_name_and_no_place_of_the_machine(tmp_path):
+    make_release(tmp_path, 3, quality={"source": "/srv/sales/2025.csv", "quality_score": 90.0, "rejected": {}})
+    client = client_of(tmp_path)
+    assert client.get("/api/data-quality").json()["report"]["source"] == "2025.csv"
+    assert "/srv/sales" not in client.get("/quality").text
+
+
+def test_when_a_release_is_not_there_then_promoting_it_is_404_as_comparing_it_is(client):
+    promoted = client.post("/api/releases/promote", json={"release": 999})
+    back = client.post("/api/releases/rollback", json={"release": 999})
+    compared = client.get("/api/releases/compare?release=999&against=1")
+    for answer in (promoted, back, compared):
+        assert (answer.status_code, answer.json()["error"]) == (404, "unknown_release")
+    assert promoted.json()["allowed"] == [1, 2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_when_a_query_is_odd_then_the_page_refuses_it_in_words_and_never_breaks(client, path):

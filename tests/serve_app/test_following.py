@@ -11,8 +11,9 @@ from collections import Counter
 import pytest
 
 from models.registry import Registry
+from serve_app.compute import Compute
 from serve_app.following import Following
-from serve_app.problems import NoData
+from serve_app.problems import NoData, Refused
 from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from tests.serve_app import calls
@@ -122,6 +123,80 @@ def test_when_a_look_fails_in_an_unforeseen_way_then_readiness_tells_the_cause_a
             time.sleep(0.01)
     finally:
         found.stop()
+
+
+@pytest.mark.parametrize("error", [KeyError("weights"), AttributeError("x"), RecursionError(), MemoryError()])
+def test_when_opening_fails_in_an_unforeseen_way_then_it_is_a_damaged_release_and_tried_less_and_less_often(
+    error, caplog
+):
+    now, tries = [0.0], []
+
+    def broken() -> calls.MadeBook:
+        tries.append(now[0])
+        raise error
+
+    found = Following(lambda: 1, broken, clock=lambda: now[0])
+    for _ in range(100):  # the first look is the start: it must not raise
+        found.look()
+        now[0] += 0.5
+    assert 3 <= len(tries) <= 7
+    assert caplog.text.count("Traceback") == 1
+    with pytest.raises(Refused) as caught:
+        found.book()
+    refused = caught.value
+    assert (refused.status_code, refused.error, refused.status) == (503, "release_unreadable", "error")
+    assert type(error).__name__ in refused.detail
+    assert "jobs.pipeline" not in refused.detail
+    found._open_head = lambda: calls.MadeBook(1)
+    now[0] += 60
+    found.look()
+    assert found.book().number == 1
+
+
+def test_when_the_models_of_the_champion_break_then_predictions_say_why_and_the_process_lives(two, monkeypatch):
+    def warm(self) -> None:
+        raise KeyError("trees")
+
+    monkeypatch.setattr("serve_app.computing.Computing.warm", warm)
+    compute = Compute(Config(ServeSettings(), str(two), "registry"))
+    try:
+        said = compute.predict({"style": "S000"})["refused"]
+        assert (said["status_code"], said["error"]) == (503, "release_unreadable")
+        assert "KeyError" in said["detail"]
+    finally:
+        compute.close()
+
+
+def test_when_the_newest_entry_of_the_log_is_damaged_then_nobody_is_told_to_make_a_release(two, tmp_path):
+    root = tmp_path / "s"
+    shutil.copytree(two, root)
+    newest = max((root / "registry" / "log").iterdir())
+    newest.write_bytes(b"{")
+    (root / "registry" / "head.json").unlink(missing_ok=True)
+    state = State(Config(ServeSettings(), str(root), "registry"))
+    state.following.look()
+    client = calls.client_of(state)
+    ready, answer = client.get("/health/ready"), client.get(PATH)
+    assert (ready.status_code, answer.status_code) == (503, 503)
+    assert ready.json()["problem"] == "the registry cannot be read; see the log"
+    assert answer.json()["error"] == "release_unreadable"
+    assert "jobs.pipeline" not in ready.text + answer.text
+    assert str(tmp_path) not in ready.text + answer.text
+
+
+def test_when_the_registry_goes_away_then_what_answered_goes_on_and_readiness_says_so(two, tmp_path):
+    root = tmp_path / "s"
+    shutil.copytree(two, root)
+    state = State(Config(ServeSettings(), str(root), "registry"))
+    state.following.look()
+    client = calls.client_of(state)
+    assert client.get(PATH).status_code == 200
+    shutil.rmtree(root / "registry")
+    state.following.look()
+    assert client.get(PATH).status_code == 200
+    ready = client.get("/health/ready")
+    assert ready.status_code == 503
+    assert "what answered before goes on" in ready.json()["problem"]
 
 
 def test_when_it_was_started_then_a_promotion_arrives_within_a_second_and_it_can_be_stopped():

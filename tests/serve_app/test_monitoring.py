@@ -80,6 +80,18 @@ def test_when_it_was_looked_several_times_then_the_history_is_newest_first(desk)
     ]
 
 
+def test_when_lines_of_the_history_are_no_looks_then_they_are_counted_and_the_others_shown(desk, tmp_path):
+    kept = desk.monitoring.history_path.read_text(encoding="utf-8")
+    good = json.loads(kept.splitlines()[0])
+    bad = [{name: value for name, value in good.items() if name != "monitor_id"}, {**good, "wape": "x"}, [], 7, None]
+    root = tmp_path / "monitoring"
+    root.mkdir()
+    (root / "history.jsonl").write_text(kept + "".join(json.dumps(line) + "\n" for line in bad), encoding="utf-8")
+    answer = ask("/api/monitoring/history", Desk(Registry(tmp_path / "registry")))
+    assert [row["monitor_id"] for row in answer["looks"]] == ["look-40", "look-10", "look-0"]
+    assert (answer["left_out"], answer["pagination"]["total"]) == (5, 3)
+
+
 @pytest.mark.parametrize("damage", ["name", "report", "table"])
 def test_when_a_stored_file_is_damaged_then_one_clear_error_says_so(tmp_path, damage):
     root = make_ensemble_release(tmp_path)

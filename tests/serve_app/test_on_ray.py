@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -52,7 +53,8 @@ def test_when_the_curl_lines_are_typed_then_they_answer_as_written(served):
     until(lambda: served.get(accepted["status_url"]).json()["status"] == "failed", 120)  # there is no source
     assert served.get("/health").json()["release"] == 1
     audited = [json.loads(line) for line in (served.root / "audit.jsonl").read_text().splitlines()]
-    assert [(one["who"], one["path"], one["status"]) for one in audited] == [("local", "/api/retrain-ml", 202)]
+    assert [(one["who"], one["path"], one["status"]) for one in audited] == [
+        ("local", "/api/retrain-ml", None), ("local", "/api/retrain-ml", 202)]  # fmt: skip
 
 
 def test_when_a_foreign_page_or_name_calls_then_it_is_refused_also_by_the_real_server(served):
@@ -60,6 +62,20 @@ def test_when_a_foreign_page_or_name_calls_then_it_is_refused_also_by_the_real_s
         assert served.get("/health", headers=headers).status_code == 403
     answer = served.get(VALIDATION, headers={"x-request-timeout-seconds": "0"})
     assert answer.status_code == 200
+
+
+def test_when_a_head_is_too_large_or_too_slow_then_the_connection_ends_and_others_are_answered(served):
+    def connected() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", served.port), timeout=30)
+
+    with connected() as slow, connected() as large:
+        slow.sendall(b"GET /health HTTP/1.1\r\nX: ")
+        with suppress(OSError):  # it is closed while we send
+            large.sendall(b"GET /health HTTP/1.1\r\nX: " + b"a" * 60_000_000)
+        assert b" 431 " in large.recv(200)
+        assert served.get("/health").status_code == 200
+        assert b" 408 " in slow.recv(200)
+    assert served.get("/-/routes").status_code == 404
 
 
 def test_when_its_sockets_are_listed_then_all_are_on_loopback(served):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import serve_app
-from demand.errors import DataError, VersionUnreadable
-from serve_app.problems import NoData, Refused, word_of
+from demand.errors import DataError, StorageError, VersionUnreadable
+from serve_app.problems import NoData, Refused, refused_of, word_of
 
 WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -54,3 +54,21 @@ def _refusals():
                 parts = word.values if isinstance(word, ast.JoinedStr) else [word]
                 said = [part.value if isinstance(part, ast.Constant) else "x" for part in parts]
                 yield f"{path.name}:{node.lineno}", "".join(said)
+
+
+def test_when_an_error_names_places_of_the_machine_then_a_client_hears_their_names_alone():
+    error = StorageError(
+        "the storage cannot be written",
+        folder="/srv/loomcast/uploads",
+        cause="[Errno 2] No file: '/tmp/x/c.yaml'",
+        files=["/srv/a/one.csv", "two.csv"],
+        path=Path("/srv/x.json"),
+        n=3,
+        hint="See /docs",
+    )
+    refused = refused_of(error)
+    assert (refused.status_code, refused.error) == (503, "storage_error")
+    assert refused.detail == (
+        "the storage cannot be written (folder='uploads', cause=\"[Errno 2] No file: 'c.yaml'\", "
+        "files=['one.csv', 'two.csv'], path='x.json', n=3). See /docs"
+    )

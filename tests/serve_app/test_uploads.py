@@ -4,6 +4,7 @@ over."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
+from demand.errors import StorageError
 from demand.ingest import ingest
 from demand.sources import SourceSettings
 from demand.store import panel_hash
@@ -310,6 +312,21 @@ def test_when_too_many_are_kept_or_come_at_once_then_the_next_waits(storage, mon
     storage.uploads._waiting = 10
     busy = refused(storage.add, sales(62))
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "5")
+
+
+def test_when_the_disk_is_full_then_a_storage_error_says_so_and_nothing_stays(storage, monkeypatch):
+    opened = type(storage.folder).open
+
+    def full(self, mode="r", **more):
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(self, mode, **more)
+
+    monkeypatch.setattr(type(storage.folder), "open", full)
+    with pytest.raises(StorageError, match="No space left"):
+        storage.add(sales())
+    monkeypatch.undo()
+    assert storage.files() == []
 
 
 # ---- over HTTP ------------------------------------------------------------------------------------------------------
