@@ -96,7 +96,7 @@ async def _explained(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     if status == 500:
         log.error("%s: %s", request.scope["state"]["request_id"], error, exc_info=error)
-    return await _refused(request, Refused(status, word_of(error), str(error)))
+    return await _refused(request, Refused(status, word_of(error), error.sentence()))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
