@@ -48,6 +48,12 @@ class DemandError(Exception):
         facts = ", ".join(f"{name}={value}" for name, value in self.shown_facts().items())
         return masked(self.message) + (f" ({facts})" if facts else "") + (f". {self.hint}" if self.hint else "")
 
+    def sentence(self) -> str:
+        """As a person reads it: what is wrong, the facts in brackets, what to do; the type is not in it."""
+        facts = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.shown_facts().items())
+        said = masked(self.message) + (f" ({facts})" if facts else "")
+        return f"{said[:1].upper()}{said[1:]}.{f' {self.hint}' if self.hint else ''}"
+
     def shown_facts(self) -> dict[str, str]:
         """The facts as they are printed: passwords masked, then long texts and lists cut."""
         return {name: _shorten(value) for name, value in self.facts.items()}

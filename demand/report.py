@@ -151,7 +151,9 @@ class CleaningReport:
         for finding in (*self.failed, *self.warned):
             sign = "ERROR" if finding.level == "error" else "Warning"
             lines.append(f"{sign:<9} {finding.rule} is {finding.found:.4g}, the limit is {finding.limit:g}")
-        lines.append(f"Quality   {self.quality_score:.0f} of 100")
+        lines.append(
+            f"Quality   {int(self.quality_score + 1e-9)} of 100"
+        )  # not rounded up: 100 says that nothing is wrong
         return _wrapped(lines)
 
     def far_lines(self) -> list[str]:

@@ -20,6 +20,7 @@ from jobs.own_folder import CONF, own_files
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.stored_run import FRESH, changed_keys, stored_settings
+from jobs.summaries import summaries
 from models.tabular.settings import FineTuneSettings
 
 MAX_ARGUMENT = 4_000  # characters
@@ -93,6 +94,7 @@ def help_text(job: str) -> str:
     groups = sorted(path for path in CONF.iterdir() if path.is_dir())
     choices = {group.name: ", ".join(sorted(path.stem for path in group.glob("*.yaml"))) for group in groups}
     lines = [
+        *([said, ""] if (said := summaries().get(job)) else []),
         f"python -m jobs.{job} [--config-dir DIR] [key=value ..]",
         "",
         "  --config-dir DIR  your own YAML files: each takes the place of the one of the same name in conf/",

@@ -84,12 +84,9 @@ def new_data(look: Look) -> dict[str, Any]:
 
 
 def freshness(look: Look) -> dict[str, Any]:
-    """How old the newest data is: days from the end of its period to today."""
-    calendar = look.panel.calendar
-    following = calendar.dates([look.panel.end + 1])[0].astype("datetime64[D]")
-    if calendar.freq.startswith("W-") or calendar.freq == "ME":  # labelled by their last day
-        following = calendar.dates([look.panel.end])[0].astype("datetime64[D]") + 1
-    days = int((np.datetime64(look.today) - following).astype(int))
+    """How old the newest data is: days from the last day of its period to today, as the service counts them."""
+    last = look.panel.calendar.spans(np.array([look.panel.end]))[1][0].astype("datetime64[D]")
+    days = int((np.datetime64(look.today) - last).astype(int))
     return {"newest": look.day(look.panel.end), "today": look.today.isoformat(), "days_old": max(0, days),
             "limit": look.settings.monitoring.stale_after_days}  # fmt: skip
 

@@ -151,7 +151,9 @@ def _alerts(look: Look, found: Mapping[str, Any]) -> list[Alert]:
     if monitoring.new_data_share is not None and (new["share"] or 0) >= monitoring.new_data_share:
         alert("new_data", f"{new['periods']} new periods are {new['share']:.0%} of what the release knew", new)
     if monitoring.stale_after_days is not None and fresh["days_old"] > monitoring.stale_after_days:
-        detail = f"the newest data, {fresh['newest']}, is {fresh['days_old']} days old"
+        detail = (
+            f"the newest data, {fresh['newest']}, is {fresh['days_old']} days old: load newer orders, then train again"
+        )
         alert("data_stale", detail, fresh, models=(), of=look.panel.end)
     return alerts
 

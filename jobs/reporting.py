@@ -73,7 +73,8 @@ def write_run_report(
             "models": ", ".join(chosen_models(settings)),
             "ensemble weights": _basis(newest),
         },
-        provenance={name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed")}
+        provenance={"hash of the demand learned from": manifest["data_hash"]}
+        | {name: manifest[name] for name in ("config_hash", "code_version", "seed")}
         | {f"library {name}": found for name, found in manifest["libraries"].items()},
     )
     return write_whole(fleet.run.file("report.html"), lambda path: write_report(path, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from serve_app.state import State
 
 LONGEST_S = 300.0  # the golden prediction loads every model once
 SAID = 2_000  # characters of a command's message that an answer repeats
+TO_DO = "What to do:"
 REFUSED = 2  # the exit code of a job whose inputs were refused
 
 Number = Annotated[StrictInt, Field(ge=1, le=10**9)]
@@ -88,10 +90,10 @@ async def _done(
     after = state.registry.alias("champion")
     if code:
         how = "refused" if code == REFUSED else "held_back"
-        raise Refused(409, f"{job}_{how}", words or f"exit code {code}", "release")
+        raise Refused(409, f"{job}_{how}", in_words(words) or f"exit code {code}", "release")
     await asyncio.to_thread(state.following.look)
     answer: dict[str, Any] = {
-        "status": "success", "message": words, "champion_before": before, "champion": after,
+        "status": "success", "message": " ".join(words.split()), "champion_before": before, "champion": after,
     }  # fmt: skip
     return Response(strict_json(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
@@ -107,5 +109,21 @@ async def _run(command: list[str]) -> tuple[int, str]:
         process.kill()
         await process.wait()
         raise Refused(503, "job_too_slow", f"It did not end within {LONGEST_S:.0f} s and was stopped") from None
-    text = " ".join(said.decode("utf-8", "replace").split())
-    return process.returncode or 0, text[:SAID]
+    return process.returncode or 0, said.decode("utf-8", "replace").strip()[:SAID]
+
+
+def in_words(said: str) -> str:
+    """What a job printed as it ended, as a sentence: of an error its message, the facts in brackets, what to do.
+
+    A job prints an error as `Type: message`, then a line `  name: value` a fact, then `  What to do: hint`; what does
+    not fit a line goes on in the next. Anything else is joined as it stands.
+    """
+    error = re.match(r"[A-Z]\w+: (?=.)", said)
+    if error is None:
+        return " ".join(said.split())
+    message, *told = re.split(r"^ {2}(?=[\w ]+:(?:\s|$))", said[error.end() :], flags=re.MULTILINE)
+    parts = [" ".join(one.split()) for one in told]
+    facts = [one for one in parts if not one.startswith(TO_DO)]
+    hint = "".join(f" {one.removeprefix(TO_DO).strip()}" for one in parts if one.startswith(TO_DO))
+    text = " ".join(message.split()) + (f" ({'; '.join(facts)})" if facts else "")
+    return f"{text[:1].upper()}{text[1:]}.{hint}"

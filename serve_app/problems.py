@@ -79,8 +79,10 @@ def refused_of(error: DemandError) -> Refused:
 
 
 def public(error: DemandError) -> str:
-    """An error of ours for a client: files and folders by their names alone, which part of the machine is its own."""
-    return str(type(error)(error.message, hint=error.hint, **{name: _name(fact) for name, fact in error.facts.items()}))
+    """An error of ours for a client, one sentence: files and folders by their names alone, without the machine's own
+    part."""
+    named = type(error)(error.message, hint=error.hint, **{name: _name(fact) for name, fact in error.facts.items()})
+    return named.sentence()
 
 
 def _name(fact: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from demand.cleaning import DEFAULT_RULES
 from demand.panel import Floats
 from evaluation.leaderboard import best_model
-from serve_app.answers.asked import Answer, head, last_day
+from serve_app.answers.asked import Answer, first_day, head, last_day
 from serve_app.answers.columns import flags, numbers, values
 from serve_app.answers.fleet import FALLING, RISING, Fleet, trends_wanted
 from serve_app.answers.model_rows import LARGE_BIAS, errors_of, measured, target_of
@@ -65,10 +65,23 @@ def _accuracy(book: Book) -> Iterator[Finding]:
 
 
 def _age(book: Book, today: date) -> Iterator[Finding]:
-    days = (today - last_day(book)).days
-    if days > STALE_DAYS:
-        text = f"The data ends on {last_day(book)}, {days} days ago: load newer orders and train again."
-        yield _finding("data_age", text, "styles.parquet", {"days": days})
+    text = old_data(book, today)
+    if text is not None:
+        yield _finding("data_age", text, "styles.parquet", {"days": (today - last_day(book)).days})
+
+
+def old_data(book: Book, today: date) -> str | None:
+    """What is to be said of data that is too old to order by: its age in days from its last day to `today`, the days
+    the forecast is for, and what to do; None while it is fresh enough."""
+    first, last = first_day(book), last_day(book)
+    days = (today - last).days
+    if days <= STALE_DAYS:
+        return None
+    until = last + timedelta(days=book.horizon_days)
+    return (
+        f"The data ends on {last}, {days} days ago, and the forecast is for {first} to {until}: load newer orders, "
+        "then train again."
+    )
 
 
 def _movers(fleet: Fleet) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ def _release(desk: Desk, n: int, aliases: dict[str, int | None], promoted: Any) 
         "promoted_at": None if promoted is None else promoted.get("at"),
         "forced": bool(facts.get("forced", False)),
         "reason": facts.get("reason"),
+        "rolled_back_from": facts.get("rolled_back_from"),
     }
     try:
         book = desk.book(n)

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from demand.panel import Floats, Ints
-from serve_app.answers.asked import Answer, head, horizon_of, model_of, no_data, page
+from serve_app.answers.asked import Answer, first_day, head, horizon_of, model_of, no_data, page
 from serve_app.answers.columns import numbers, values
 from serve_app.answers.detailed import days_text, rejected
 from serve_app.answers.fleet import Fleet
+from serve_app.answers.insights import old_data
 from serve_app.book import Book
 from serve_app.schemas.parameters import StyleParameters, StylesParameters
 from serve_app.schemas.units import listed, number, percent, percents
@@ -67,6 +68,8 @@ def style(book: Book, asked: StyleParameters, today: date) -> Answer:
         "demand_class": row["demand_class"],
         "first_day": row["first_day"],
         "last_day": row["last_day"],
+        "forecast_from": first_day(book),
+        "old_data": old_data(book, today),
         "periods": row["n_periods"],
         "freq": book.freq,
         "last_30_days": number(row["last_30_days"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,6 +29,16 @@ def style_link(style: str) -> str:
 def unit_of(answer: Mapping[str, Any]) -> str:
     """The unit of quantities, "units" when the data does not say one."""
     return answer["units"]["quantity"] or "units"
+
+
+def dates_ahead(first: str, days: int) -> str:
+    """The days of a total, `2025-09-01 to 2025-09-30`. first: its first day."""
+    return f"{first} to {date.fromisoformat(first) + timedelta(days=days - 1)}"
+
+
+def changed(styles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of two compared releases, the styles that are forecast otherwise; one whose total one of them lacks is, too."""
+    return [row for row in styles if row["before"] != row["now"]]
 
 
 def no_data(answer: Mapping[str, Any]) -> Note | None:

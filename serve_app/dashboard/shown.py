@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from serve_app.dashboard.blocks import Cell
 
 NOTHING = "–"
@@ -30,6 +32,11 @@ def share(value: float | None, digits: int = 0) -> str:
 
 def ratio(value: float | None) -> str:
     return NOTHING if value is None else _written(value, 3)
+
+
+def out_of_100(value: float) -> str:
+    """A score that is never rounded up: 99.8 is 99 of 100, for 100 says that nothing is wrong."""
+    return f"{math.floor(value + 1e-9)} of 100"
 
 
 def moment(iso: str | None) -> str:

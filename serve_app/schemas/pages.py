@@ -75,6 +75,8 @@ class Style(Answer):
     demand_class: DemandClass
     first_day: Day
     last_day: Day
+    forecast_from: Annotated[Day, Field(description="First day of every total ahead")]
+    old_data: Annotated[str | None, Field(description="How old the data is and what to do; null: fresh enough")]
     periods: Annotated[int, Field(description="Periods of history")]
     freq: str
     last_30_days: QuantityOrNull

@@ -23,6 +23,9 @@ class ReleaseRow(Body):
     promoted_at: Annotated[str | None, Field(description="When it last became champion; null: never")]
     forced: bool
     reason: Annotated[str | None, Field(description="Why it was promoted or rolled back to")]
+    rolled_back_from: Annotated[
+        int | None, Field(description="The release that was left for it, which `reason` is about; null: no rollback")
+    ]
     evaluation_id: str | None
     damaged: Annotated[str | None, Field(description="Why it cannot be used; absent where it can")] = None
 

@@ -120,6 +120,16 @@ def test_when_a_name_is_hostile_then_it_stays_text(tmp_path):
         assert ">49<" not in answer.text
 
 
+def test_when_the_data_is_old_then_overview_and_style_say_which_days_the_forecast_is_for(client):
+    style = client.get("/api/styles/S003").json()
+    assert style["old_data"] is not None  # the made release ends in 2025
+    for path in ("/", "/style?id=S003"):
+        said = unescape(client.get(path).text)
+        assert said.count(style["old_data"]) == 1
+        assert f"{style['forecast_from']} to " in said
+    assert "next 30 days, 2025-09-01 to 2025-09-30" in unescape(client.get("/style?id=S003").text)
+
+
 def test_when_a_part_is_asked_for_then_it_comes_alone(client):
     answer = client.get("/releases?part=list")
     assert answer.text.lstrip().startswith('<section id="list"')

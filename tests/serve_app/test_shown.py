@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.dashboard.parts import pager
-from serve_app.dashboard.shown import NOTHING, percent, quantity, ratio, share
+from serve_app.dashboard.pages.quality import _flat
+from serve_app.dashboard.pages.releases import _why
+from serve_app.dashboard.parts import changed, pager
+from serve_app.dashboard.shown import NOTHING, out_of_100, percent, quantity, ratio, share
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0004, -0.0004])
@@ -27,6 +29,36 @@ def test_when_a_number_rounds_to_nothing_then_it_has_no_sign(value):
 )  # fmt: skip
 def test_when_a_number_is_shown_then_its_precision_is_sensible(said, text):
     assert said == text
+
+
+@pytest.mark.parametrize(("score", "text"), [(99.82, "99"), (100, "100"), (99.9999999999, "100"), (0.0, "0")])
+def test_when_a_score_is_not_whole_then_it_is_never_rounded_up(score, text):
+    assert out_of_100(score) == f"{text} of 100"
+
+
+def test_when_the_cleaning_report_is_shown_then_it_is_in_words():
+    report = {
+        "data_hash": "ab", "rejected": {}, "amount_mismatches": None, "mapping": {"style": "Style #"},
+        "files": [{"name": "a.csv", "rows": 1200}], "quality": [{"rule": "gap", "found": None, "passed": None}],
+        "quantity_total": 3.863e7, "unit_counts": {"YD": 3, "LB": None}, "lists": {"a": [1.5, {"b_c": True}]},
+    }  # fmt: skip
+    assert dict(_flat(report)) == {
+        "data_hash": "ab", "mapping": "style: Style #", "files": "name a.csv, rows 1,200", "quality": "rule gap",
+        "quantity_total": "38,630,000", "unit_counts": "YD: 3", "lists": "a: 1.50, b c yes",
+    }  # fmt: skip
+
+
+def test_when_a_release_was_rolled_back_to_then_the_reason_is_about_the_one_that_was_left():
+    row = {"reason": "orders doubled", "rolled_back_from": 2}
+    assert _why(row) == "rolled back to, from 2: orders doubled"
+    assert _why(row | {"reason": None}) == "rolled back to, from 2"
+    assert _why(row | {"rolled_back_from": None}) == "orders doubled"
+    assert _why({"reason": None, "rolled_back_from": None}) == ""
+
+
+def test_when_two_releases_say_the_same_of_a_style_then_it_is_not_among_the_changes():
+    same, moved, new = ({"before": a, "now": b} for a, b in ((1.0, 1.0), (1.0, 2.0), (None, 0.0)))
+    assert changed([same, moved, new]) == [moved, new]
 
 
 def told(total, offset, returned, limit=10):

@@ -136,11 +136,15 @@ def test_when_insights_are_asked_for_then_each_number_is_found_again(ensemble_bo
 
 def test_when_the_data_is_old_then_an_insight_says_by_how_much(ensemble_book):
     last = date(2025, 8, 31)
+    until = str(ensemble_book.forecast_of("ensemble", "A/1")[0][-1])[:10]
     for days, told in ((STALE_DAYS, False), (STALE_DAYS + 1, True)):
         answer = insights(ensemble_book, NoParameters(), last + timedelta(days=days))
         found = [one for one in answer["insights"] if one["id"] == "data_age"]
         assert bool(found) == told
         assert all(one["numbers"] == {"days": days} for one in found)
+        assert [one["text"].split(":")[0] for one in found] == [
+            f"The data ends on 2025-08-31, {days:g} days ago, and the forecast is for 2025-09-01 to {until}"
+        ] * told
 
 
 def test_when_styles_fell_back_or_sell_nothing_then_insights_name_them(ensemble_book, monkeypatch):

@@ -27,7 +27,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         Section("Targets", [_targets(answer["targets"])]),
         Section("By step ahead", [_steps(answer, unit)]),
         Section("By demand class", [_classes(answer["by_class"], unit)]),
-        Section("Intervals", [_intervals(answer["intervals"])]),
+        Section("Intervals", [_intervals(answer["intervals"], unit)]),
     ]
 
 
@@ -105,8 +105,8 @@ def _classes(rows_of: Sequence[Mapping[str, Any]], unit: str) -> Block:
     return Table("classes", columns, rows, "Errors by demand class", "Nothing was scored by class.")
 
 
-def _intervals(rows_of: Sequence[Mapping[str, Any]]) -> Block:
-    columns = (("interval states", False), ("held", True), ("mean width", True))
+def _intervals(rows_of: Sequence[Mapping[str, Any]], unit: str) -> Block:
+    columns = (("interval states", False), ("held", True), (f"mean width ({unit})", True))
     rows = [[Cell(share(row["stated"])), number(row["coverage"], share(row["coverage"], 1)),
              number(row["width"], quantity(row["width"]))] for row in rows_of]  # fmt: skip
     return Table("intervals", columns, rows, "What intervals state and what they held", "No interval was scored.")

@@ -9,7 +9,7 @@ from serve_app.dashboard.blocks import Block, Cell, Chart, Note, Section, Table,
 from serve_app.dashboard.charts import line, over_time
 from serve_app.dashboard.frame import Api, Page, Query
 from serve_app.dashboard.parts import no_data, style_link, unit_of
-from serve_app.dashboard.shown import NOTHING, moment, number, percent, quantity, ratio, share
+from serve_app.dashboard.shown import NOTHING, moment, number, out_of_100, percent, quantity, ratio, share
 
 SHOWN = 20
 LOOKS = 100
@@ -44,7 +44,7 @@ def _tiles(answer: Mapping[str, Any]) -> Tiles:
     tiles = [
         Tile("Newest data", str(fresh["newest"]), f"{fresh['days_old']:,} days old when looked at",
              "warn" if stale else "good"),
-        Tile("Data quality", f"{answer['quality_score']:.0f} of 100"),
+        Tile("Data quality", out_of_100(answer["quality_score"])),
         Tile("Looked at", moment(answer["generated_at"]), f"release {answer['release']}, {answer['served']}"),
     ]  # fmt: skip
     if answer["matured"] and lead is not None:
@@ -68,7 +68,7 @@ def _unmatured(answer: Mapping[str, Any]) -> Sequence[Block]:
 def _alerts(alerts: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [Cell(one["cause"].replace("_", " "), tone=CAUSES.get(one["cause"], "")), Cell(one["detail"]),
-         Cell(", ".join(one["models"]) or "training is no answer"), Cell(moment(one["at"]))]
+         Cell(", ".join(one["models"]) or "load newer orders first, then train again"), Cell(moment(one["at"]))]
         for one in alerts
     ]  # fmt: skip
     columns = (("cause", False), ("what was found", False), ("to train", False), ("found", False))

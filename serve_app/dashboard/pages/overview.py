@@ -21,7 +21,7 @@ from serve_app.dashboard.blocks import (
 )
 from serve_app.dashboard.charts import band, line, over_time
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import link, no_data, style_link, style_table, unit_of
+from serve_app.dashboard.parts import changed, dates_ahead, link, no_data, style_link, style_table, unit_of
 from serve_app.dashboard.shown import moment, number, percent, quantity
 
 SHOWN = 10
@@ -37,9 +37,10 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     checked = api.get("/api/ml-validation-summary")
     found = api.get("/api/insights")["insights"]
     unit = unit_of(answer)
+    aged = [Note(one["text"], "warn") for one in found if one["id"] == "data_age"]
     return [
-        Section("", [_tiles(answer, checked, unit), _weeks(answer, unit)]),
-        Section("What stands out", _insights(found)),
+        Section("", [*aged, _tiles(answer, checked, unit), _weeks(answer, unit)]),
+        Section("What stands out", _insights([one for one in found if one["id"] != "data_age"])),
         Section("Styles to look at", _risky(api, unit)),
         Section("Since the release before", _changes(api, int(answer["release"]), unit)),
         Section("Largest forecasts", [
@@ -56,7 +57,7 @@ def _tiles(answer: Mapping[str, Any], checked: Mapping[str, Any], unit: str) -> 
     against = f"seasonal naive {percent(served['baseline_wape'])}"
     return Tiles([
         Tile(f"Forecast, next {answer['forecast_horizon']}", quantity(summary["total_forecasted_qty"], unit),
-             f"{summary['total_styles']:,} styles, {summary['trend'] or 'trend not known'}"),
+             f"{_when(answer)}{summary['total_styles']:,} styles, {summary['trend'] or 'trend not known'}"),
         Tile("Error (WAPE) per style and period", percent(served["wape"]), against,
              "good" if served["beats_baseline"] else "warn"),
         Tile("Mean confidence in a style's total", percent(summary["average_confidence"], digits=0),
@@ -67,9 +68,18 @@ def _tiles(answer: Mapping[str, Any], checked: Mapping[str, Any], unit: str) -> 
     ])  # fmt: skip
 
 
+def _when(answer: Mapping[str, Any]) -> str:
+    weeks = answer["weekly_forecasts"]
+    return f"{dates_ahead(weeks[0]['week_start'], _days(answer))}; " if weeks else ""
+
+
+def _days(answer: Mapping[str, Any]) -> int:
+    return int(answer["forecast_horizon"].split()[0])
+
+
 def _weeks(answer: Mapping[str, Any], unit: str) -> Block:
     """Whole weeks only: the last one may end with the horizon, and its part of a week would look like a fall."""
-    days = int(answer["forecast_horizon"].split()[0])
+    days = _days(answer)
     whole = [week for week in answer["weekly_forecasts"] if 7 * week["week"] <= days]
     if not whole:
         return Note("This release reaches less than a week ahead: raise default_forecast_horizon and train again.")
@@ -113,21 +123,25 @@ def _changes(api: Api, release: int, unit: str) -> Sequence[Block]:
         return [Note("This is the only release: after the next training this part shows what changed.")]
     other = int(before["release"])
     answer = api.get("/api/releases/compare", release=release, against=other, limit=SHOWN)
+    both = link("/releases", release=release, against=other)
+    new, gone = len(answer["styles_new"]), len(answer["styles_gone"])
+    moved = changed(answer["styles"])
+    if not (moved or new or gone):
+        return [Note(f"Nothing changed: every style is forecast as in release {other}."),
+                Findings([Finding("", [Cell("compare both", href=both)])])]  # fmt: skip
     rows = [
         [Cell(row["style"], href=style_link(row["style"])), number(row["before"], quantity(row["before"])),
          number(row["now"], quantity(row["now"])), number(row["change"], quantity(row["change"])),
          number(row["growth_rate"], percent(row["growth_rate"], signed=True, digits=0))]
-        for row in answer["styles"]
+        for row in moved
     ]  # fmt: skip
     columns = (
         ("style", False), (f"release {other}, 30 days ({unit})", True), (f"release {release}, 30 days ({unit})", True),
         (f"change ({unit})", True), ("change", True),
     )  # fmt: skip
-    both = link("/releases", release=release, against=other)
-    new, gone = len(answer["styles_new"]), len(answer["styles_gone"])
     return [
         Text([f"Against release {other}: {new:,} styles are new, {gone:,} are gone. The largest changes:"]),
-        Table("changes", columns, rows, "Largest changes", "No style is in both releases."),
+        Table("changes", columns, rows, "Largest changes", "No style that is in both releases is forecast otherwise."),
         Findings([Finding("All of it:", [Cell("compare both", href=both)])]),
     ]
 

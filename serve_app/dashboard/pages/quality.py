@@ -8,9 +8,15 @@ from typing import Any
 from serve_app.dashboard.blocks import Block, Cell, Field, Form, Section, Table, Text, Tile, Tiles, Tone
 from serve_app.dashboard.frame import Api, Page, Query
 from serve_app.dashboard.parts import no_data
+from serve_app.dashboard.shown import out_of_100, quantity
 
 TONES: dict[str, Tone] = {"good": "good", "fair": "warn", "poor": "bad"}
 MOST = 12  # lines of one list
+# The report's own names, where they would not be understood or are also the name of something else.
+WORDS = {
+    "data_hash": "sha256 of the files read", "personal_dropped": "personal columns read, then dropped",
+    "mapping": "columns by their role", "stale_days": "days since the last sale", "as_of": "judged on the day",
+}  # fmt: skip
 
 
 def build(api: Api, query: Query) -> Sequence[Section]:
@@ -30,7 +36,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
 
 def _tiles(answer: Mapping[str, Any], report: Mapping[str, Any]) -> Tiles:
     word, score = answer["data_quality"], answer["quality_score"]
-    tiles = [Tile("Quality", "not measured" if score is None else f"{score:.0f} of 100", word or "",
+    tiles = [Tile("Quality", "not measured" if score is None else out_of_100(score), word or "",
                   TONES.get(word or "", ""))]  # fmt: skip
     for key, label in (("rows_in", "Rows read"), ("used", "Rows used"), ("merged", "Rows merged")):
         if isinstance(report.get(key), int):
@@ -42,7 +48,7 @@ def _tiles(answer: Mapping[str, Any], report: Mapping[str, Any]) -> Tiles:
 
 
 def _facts(report: Mapping[str, Any]) -> Sequence[Block]:
-    rows = [[Cell(name.replace("_", " ")), Cell(text)] for name, text in _flat(report)]
+    rows = [[Cell(WORDS.get(name, name.replace("_", " "))), Cell(text)] for name, text in _flat(report)]
     return [Table("facts", (("what", False), ("found", False)), rows, "The cleaning report", "Nothing was reported.")]
 
 
@@ -51,7 +57,7 @@ def _flat(report: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     found = []
     for name, value in report.items():
         if isinstance(value, Mapping):
-            told = [f"{key}: {_short(inner)}" for key, inner in value.items()]
+            told = [f"{_named(key)}: {_short(inner)}" for key, inner in value.items()]
             found.append((name, _joined(told)))
         elif isinstance(value, list):
             found.append((name, _joined([_short(inner) for inner in value])))
@@ -68,10 +74,14 @@ def _short(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return quantity(value)
     if isinstance(value, Mapping):
-        return _joined([f"{key} {_short(inner)}" for key, inner in value.items()])
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return ", ".join(f"{_named(key)} {text}" for key, inner in value.items() if (text := _short(inner)))
+    return ", ".join(map(_short, value)) if isinstance(value, list) else str(value)
+
+
+def _named(key: Any) -> str:
+    return str(key).replace("_", " ")
 
 
 def _joined(parts: Sequence[str]) -> str:

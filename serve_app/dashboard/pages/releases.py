@@ -7,7 +7,7 @@ from typing import Any
 
 from serve_app.dashboard.blocks import Block, Cell, Field, Finding, Findings, Form, Section, Table, Text
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import choice, no_data, style_link
+from serve_app.dashboard.parts import changed, choice, no_data, style_link, unit_of
 from serve_app.dashboard.shown import moment, number, percent, quantity
 
 SHOWN = 50
@@ -40,10 +40,16 @@ def _table(answer: Mapping[str, Any]) -> Table:
             Cell(str(row["release"])), Cell(moment(row["generated_at"])), Cell(", ".join(row["aliases"])),
             Cell(row["served"]), number(row["total_styles"], f"{row['total_styles']:,}"),
             number(row["wape"], percent(row["wape"])), number(row["baseline_wape"], percent(row["baseline_wape"])),
-            number(row["bias_rel"], percent(row["bias_rel"], signed=True)), Cell(promoted), Cell(row["reason"] or ""),
+            number(row["bias_rel"], percent(row["bias_rel"], signed=True)), Cell(promoted), Cell(_why(row)),
         ])  # fmt: skip
     marked = frozenset(i for i, row in enumerate(answer["releases"]) if row["release"] == answer["champion"])
     return Table("releases", columns, rows, "Releases, newest first", "Nothing was released yet.", marked)
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    """Why a release was promoted; the reason of a rollback is about the release that was left."""
+    reason, left = row["reason"] or "", row["rolled_back_from"]
+    return reason if left is None else f"rolled back to, from {left}" + (f": {reason}" if reason else "")
 
 
 def _compared(api: Api, query: Query, whole: Sequence[str]) -> Sequence[Block]:
@@ -57,6 +63,7 @@ def _compared(api: Api, query: Query, whole: Sequence[str]) -> Sequence[Block]:
         method="GET",
     )
     answer = api.get("/api/releases/compare", release=now, against=before, limit=CHANGES)
+    unit = unit_of(answer)
     totals = [
         [Cell(f"next {row['days']} days"), number(row["before"], quantity(row["before"])),
          number(row["now"], quantity(row["now"])), number(row["growth_rate"], percent(row["growth_rate"], signed=True))]
@@ -70,17 +77,18 @@ def _compared(api: Api, query: Query, whole: Sequence[str]) -> Sequence[Block]:
     styles = [
         [Cell(row["style"], href=style_link(row["style"])), number(row["before"], quantity(row["before"])),
          number(row["now"], quantity(row["now"])), number(row["change"], quantity(row["change"]))]
-        for row in answer["styles"]
+        for row in changed(answer["styles"])
     ]  # fmt: skip
     heads = ((f"release {before}", True), (f"release {now}", True))
     said = f"{len(answer['styles_new']):,} styles are new in release {now}, {len(answer['styles_gone']):,} are gone."
     return [
         form,
-        Table("totals", (("all styles", False), *heads, ("change", True)), totals, "Totals of both", "No totals."),
+        Table("totals", ((f"all styles ({unit})", False), *heads, ("change", True)), totals, "Totals of both",
+              "No totals."),
         Table("models", (("WAPE of", False), *heads), models, "Measured errors of both", "Nothing was measured."),
         Text(["Errors are each release's own, over its own origins.", said]),
-        Table("styles", (("style, next 30 days", False), *heads, ("change", True)), styles,
-              "Styles with the largest change", "No style is in both."),
+        Table("styles", ((f"style, next 30 days ({unit})", False), *heads, ("change", True)), styles,
+              "Styles with the largest change", "No style that is in both is forecast otherwise."),
     ]  # fmt: skip
 
 

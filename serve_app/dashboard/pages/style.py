@@ -9,7 +9,7 @@ from urllib.parse import quote
 from serve_app.dashboard.blocks import Block, Cell, Chart, Field, Form, Note, Section, Table, Text, Tile, Tiles
 from serve_app.dashboard.charts import band, line, over_time
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import ACTION_TONES, ACTIONS, MEMBERS, choice, no_data, unit_of
+from serve_app.dashboard.parts import ACTION_TONES, ACTIONS, MEMBERS, choice, dates_ahead, no_data, unit_of
 from serve_app.dashboard.shown import number, percent, quantity, share
 
 PERIODS = 365
@@ -26,8 +26,9 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     if empty:
         return [Section("", [empty])]
     unit = unit_of(answer)
+    aged = [Note(answer["old_data"], "warn")] if answer["old_data"] else []
     return [
-        Section("", [_tiles(answer, unit), _chart(answer, unit), _chooser(style, model)]),
+        Section("", [*aged, _tiles(answer, unit), _chart(answer, unit), _chooser(style, model)]),
         Section("What is expected", _totals(answer, unit)),
         Section("Who says so", _members(answer, unit)),
         Section("What if", _what_if(style, answer)),
@@ -41,7 +42,7 @@ def _tiles(answer: Mapping[str, Any], unit: str) -> Tiles:
     measured = "never scored" if basis is None else _basis(basis)
     return Tiles([
         Tile("Forecast, next 30 days", quantity(details["forecast_30_days"], unit),
-             f"last 30 days {quantity(answer['last_30_days'], unit)}"),
+             f"{dates_ahead(answer['forecast_from'], 30)}; last 30 days {quantity(answer['last_30_days'], unit)}"),
         Tile("Growth", percent(details["growth_rate"], signed=True, digits=0), details["trend"] or "not known"),
         Tile("Confidence in its total", percent(details["confidence"], digits=0), measured,
              "warn" if details["low_confidence"] else "good"),
@@ -83,12 +84,13 @@ def _chooser(style: str, model: str) -> Form:
 
 
 def _totals(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
+    first = answer["forecast_from"]
     rows = [
-        [Cell(f"next {row['days']} days"), number(row["forecast"], quantity(row["forecast"])),
-         number(row["lower"], quantity(row["lower"])), number(row["upper"], quantity(row["upper"]))]
+        [Cell(f"next {row['days']} days, {dates_ahead(first, row['days'])}"),
+         *(number(row[name], quantity(row[name])) for name in ("forecast", "lower", "upper"))]
         for row in answer["totals"]
     ]  # fmt: skip
-    columns = (("", False), (f"forecast ({unit})", True), ("lower", True), ("upper", True))
+    columns = (("", False), (f"forecast ({unit})", True), (f"lower ({unit})", True), (f"upper ({unit})", True))
     basis = answer["bounds_basis"]
     said = (
         "Too few errors of totals were measured for bounds." if basis is None else
