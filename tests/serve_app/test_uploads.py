@@ -300,7 +300,7 @@ def test_when_the_child_runs_then_it_sees_no_secret_of_ours(tmp_path, monkeypatc
     monkeypatch.setenv("LOOMCAST_TOKEN", "s3cret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
-    assert asyncio.run(_run(tmp_path, 1.0)) == 0
+    assert asyncio.run(_run(tmp_path, 1.0, "serve_app.upload_child")) == 0
     assert "s3cret" not in str(seen)
 
 
