@@ -70,6 +70,7 @@ def style(book: Book, asked: StyleParameters, today: date) -> Answer:
         "last_day": row["last_day"],
         "forecast_from": first_day(book),
         "old_data": old_data(book, today),
+        "known_ahead": [str(name) for name in book.config.get("columns", {}).get("future") or ()],
         "periods": row["n_periods"],
         "freq": book.freq,
         "last_30_days": number(row["last_30_days"]),

@@ -77,6 +77,7 @@ class Style(Answer):
     last_day: Day
     forecast_from: Annotated[Day, Field(description="First day of every total ahead")]
     old_data: Annotated[str | None, Field(description="How old the data is and what to do; null: fresh enough")]
+    known_ahead: Annotated[list[str], Field(description="Columns the models were trained with as known ahead")]
     periods: Annotated[int, Field(description="Periods of history")]
     freq: str
     last_30_days: QuantityOrNull

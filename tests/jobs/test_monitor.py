@@ -283,9 +283,9 @@ def test_when_the_feed_dies_then_drift_is_alarmed_and_when_no_data_comes_then_th
     causes = {alert["cause"]: alert for alert in desk.latest["alerts"]}
     assert "level" in causes["drift"]["facts"]["measures"]
     desk.brings(0)
-    desk.look("monitoring.stale_after_days=7", now=datetime(2025, 8, 8, tzinfo=UTC))
+    desk.look("monitoring.stale_after_days=7", now=datetime(2025, 8, 7, tzinfo=UTC))
     assert desk.latest["alerts"] == []
-    desk.look("monitoring.stale_after_days=7", now=datetime(2025, 8, 9, tzinfo=UTC))
+    desk.look("monitoring.stale_after_days=7", now=datetime(2025, 8, 8, tzinfo=UTC))
     (alert,) = desk.latest["alerts"]
     assert (alert["cause"], alert["models"]) == ("data_stale", [])
     desk.look("monitoring.stale_after_days=7", now=datetime(2025, 8, 12, tzinfo=UTC))

@@ -6,6 +6,7 @@ import pytest
 
 from serve_app.dashboard.pages.quality import _flat
 from serve_app.dashboard.pages.releases import _why
+from serve_app.dashboard.pages.style import _what_if
 from serve_app.dashboard.parts import changed, pager
 from serve_app.dashboard.shown import NOTHING, out_of_100, percent, quantity, ratio, share
 
@@ -59,6 +60,17 @@ def test_when_a_release_was_rolled_back_to_then_the_reason_is_about_the_one_that
 def test_when_two_releases_say_the_same_of_a_style_then_it_is_not_among_the_changes():
     same, moved, new = ({"before": a, "now": b} for a, b in ((1.0, 1.0), (1.0, 2.0), (None, 0.0)))
     assert changed([same, moved, new]) == [moved, new]
+
+
+def test_when_nothing_was_known_ahead_then_no_plan_is_asked_for_and_why():
+    def shown(*known):
+        text, form = _what_if("A", {"known_ahead": [*known], "totals": [{"days": 30, "forecast": 1.0}]})
+        return [one.name for one in form.fields if one.name.startswith("planned")], text.paragraphs[0]
+
+    assert shown("price", "promo") == (["planned.price", "planned.promo"], shown("price")[1])
+    names, said = shown()
+    assert names == []
+    assert "columns.future" in said
 
 
 def told(total, offset, returned, limit=10):

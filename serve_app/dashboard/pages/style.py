@@ -121,16 +121,20 @@ def _what_if(style: str, answer: Mapping[str, Any]) -> Sequence[Block]:
     horizons = [str(row["days"]) for row in answer["totals"] if row["forecast"] is not None]
     if not horizons:
         return [Note("This release answers no whole horizon: raise default_forecast_horizon and train again.")]
+    plannable = [name for name in answer["known_ahead"] if "." not in name]  # a dot is how forms write {planned: {..}}
     number_field = {"min": "0", "step": "any"}
     fields = (
         Field("style", "", "hidden", style),
         Field("horizon", "Days ahead", "select", horizons[-1], [(days, days) for days in horizons],
               {"data-number": "true"}),
-        Field("planned.price", "Planned price", "number", "", attributes=number_field,
-              hint="Acts where the models were trained with a price known ahead."),
+        *(Field(f"planned.{name}", f"Planned {name}", "number", "", attributes=number_field) for name in plannable),
     )  # fmt: skip
+    said = "The released models forecast anew, from this style's history, under your plan."
+    if not plannable:
+        said = ("The released models forecast anew, from this style's history. No price or other value can be planned: "
+                "none was known ahead in training (columns.future).")  # fmt: skip
     return [
-        Text(["The released models forecast anew, from this style's history, under your plan."]),
+        Text([said]),
         Form("what-if", "/api/predictions", fields, "Forecast", shows="forecast"),
     ]
 
