@@ -290,6 +290,7 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
         assert not re.search(r":\s+/", text), path
 
 
+@pytest.mark.slow
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
     jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline")
     text = "\n".join(map(compose.help_text, jobs))
@@ -315,6 +316,7 @@ def test_when_a_file_is_edited_then_a_new_process_sees_it(own):
     assert seen == [6, 3]
 
 
+@pytest.mark.slow
 def test_when_one_model_is_named_then_it_is_promoted_and_other_jobs_say_how_they_are_told() -> None:
     assert compose.load("promote", ["model=xgboost"]).promoted_model == "xgboost"
     with pytest.raises(SettingsError) as caught:

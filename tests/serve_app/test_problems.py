@@ -69,6 +69,6 @@ def test_when_an_error_names_places_of_the_machine_then_a_client_hears_their_nam
     refused = refused_of(error)
     assert (refused.status_code, refused.error) == (503, "storage_error")
     assert refused.detail == (
-        "the storage cannot be written (folder='uploads', cause=\"[Errno 2] No file: 'c.yaml'\", "
-        "files=['one.csv', 'two.csv'], path='x.json', n=3). See /docs"
+        "The storage cannot be written (folder: 'uploads'; cause: \"[Errno 2] No file: 'c.yaml'\"; "
+        "files: ['one.csv', 'two.csv']; path: 'x.json'; n: 3). See /docs"
     )
