@@ -227,7 +227,7 @@ def test_when_a_model_was_trained_then_it_is_not_due_before_its_time_unless_it_i
     idle = due_apart(told, now_utc())
     assert idle.train == ()
     assert "force=true" in idle.idle[KIND]
-    assert due_apart(settings_of(root, company__folder=str(folder), force=True), now_utc()).train == (KIND,)
+    assert KIND in due_apart(settings_of(root, company__folder=str(folder), force=True), now_utc()).train
     assert due_apart(settings_of(root, company__folder=str(folder), due=[KIND]), now_utc()).train == (KIND,)
     assert due_apart(settings_of(root, company__folder=str(folder), due=["arima"]), now_utc()).train == ()
     assert due_apart(settings_of(root), now_utc()) == Apart()  # no tables, not asked for
