@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from demand.errors import FitError
-from demand.panel import Floats, Ints, Panel
+from demand.panel import Blanks, Floats, Ints, Panel
 from demand.store import bucket_of
 from evaluation.inventory import EXACT, SURROGATE, Judged, joined, judge, recommended, report, savings
 from models.inventory.checked import checked
@@ -48,13 +48,15 @@ class Study:
 
 
 def study(
-    panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, seed: int = 42,
-    min_rows: int = 100, max_rows: int = 10_000_000, max_seconds: float | None = None,
+    panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, blanks: Blanks = "interpolate",
+    seed: int = 42, min_rows: int = 100, max_rows: int = 10_000_000, max_seconds: float | None = None,
 ) -> Study:  # fmt: skip
-    """panel: demand of exactly these items, in their order; NaN = not known (out of stock): filled in histories, and a
-    decision whose window holds one is not judged. `position` of the items does not matter: every position is asked.
+    """panel: demand of exactly these items, in their order; NaN = not known (out of stock): filled as `blanks` says in
+    histories, each cut at its decision first, and a decision whose window holds one is not judged. `position` of the
+    items does not matter: every position is asked.
 
-    Raises FitError ("Insufficient data") when the history is too short for the dates, or the rows are too few.
+    Raises FitError ("Insufficient data") when the history is too short for the dates, the rows are too few, or what
+    followed is not wholly known for any judged decision.
     """
     chosen = np.arange(len(items))
     if len(chosen) > MOST_ITEMS:
@@ -62,7 +64,9 @@ def study(
         panel, items = panel.take(chosen), items.take(chosen)
     half = bucket_of(items.ids, 2).astype(np.int64)
     learned_at, judged_at = dates(panel, items, settings)
-    asked = [_at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, seed) for at in learned_at]
+    asked = [
+        _at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, blanks, seed) for at in learned_at
+    ]
     lesson = [one for one in asked if one is not None]
     if not lesson:
         raise FitError("Insufficient data: no item has enough history before the training dates",
@@ -71,12 +75,18 @@ def study(
     fitted = recipe.fit(rows, facts, quantity, min_rows, max_rows, max_seconds)
     names = (EXACT, SURROGATE, *POLICIES)
     choice = recommended(_judged(panel, lesson, fitted, settings), names)
-    others = [_at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, seed + 1) for at in judged_at]
+    others = [
+        _at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, blanks, seed + 1) for at in judged_at
+    ]
     held_out = [one for one in others if one is not None]
     if not held_out:
         raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
                        hint="Use more items")  # fmt: skip
     judged = _judged(panel, held_out, fitted, settings)
+    if not judged.n:
+        raise FitError("Insufficient data: what followed is not wholly known for any judged decision",
+                       decisions=sum(len(questions.items) for questions, _ in held_out),
+                       hint="Use a history with fewer unknown periods, or shorter lead times")  # fmt: skip
     day = panel.calendar.dates
     told = report(judged) | {
         "dates": {"learned": [str(d)[:10] for d in day(learned_at)], "judged": [str(d)[:10] for d in day(judged_at)]},
@@ -109,8 +119,9 @@ def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list
 
 
 def _at(
-    panel: Panel, items: Items, chosen: Ints, origin: int, copies: int, settings: InventorySettings, seed: int
-) -> tuple[Questions, Ints] | None:
+    panel: Panel, items: Items, chosen: Ints, origin: int, copies: int, settings: InventorySettings, blanks: Blanks,
+    seed: int,
+) -> tuple[Questions, Ints] | None:  # fmt: skip
     """The decisions about the chosen items at an origin, and each one's row in the panel; None when there are none."""
     history = panel.until(origin)
     rows = history.index_of(items.ids[chosen])
@@ -119,7 +130,7 @@ def _at(
     chosen, rows = chosen[old], rows[old]
     if not len(chosen):
         return None
-    known = history.take(rows).with_blanks_filled()
+    known = history.take(rows).with_blanks_filled(blanks)
     known = replace(known, y=np.maximum(known.y, 0.0))
     mean = np.add.reduceat(known.y, known.indptr[:-1]) / known.lengths / known.calendar.days_per_period
     which, asked = varied(items.take(chosen), mean, settings.review_days, copies, seed + origin)

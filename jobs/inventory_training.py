@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from demand.company.joins import Explosion
 from demand.company.read import read_company
 from demand.company.tables import Company
 from demand.errors import DataError, ModelError, SettingsError
@@ -36,12 +37,13 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     release of the fleet or without costs, FitError when there is too little to learn from: that is in the history then.
     """
     panel, items, found = learning_panel(settings)
+    blanks = registry_of(settings).open("champion").json("card.json")["blanks"]
     manifest = provenance(settings, panel_hash(panel), "train") | {"decision": KIND}
     registry, config = decisions_of(settings, KIND), settings.models[KIND]
     started = time.perf_counter()
     try:
         made = study(
-            panel, items, OrderSurrogate.from_config(config), settings.inventory, seed=settings.seed,
+            panel, items, OrderSurrogate.from_config(config), settings.inventory, blanks=blanks, seed=settings.seed,
             min_rows=settings.min_training_samples, max_rows=settings.max_training_samples,
             max_seconds=config.max_training_time_seconds,
         )  # fmt: skip
@@ -103,7 +105,7 @@ def learning_panel(settings: Settings) -> tuple[Panel, Items, Wanted]:
     known = found.known.assign(on_shelf=found.known["on_shelf"].fillna(0.0))
     ready = decidable(known, inventory)
     if found.explosion is not None:
-        panel = _of_yarns(panel, found)
+        panel = yarn_history(panel, found.explosion, found.unit)
     rows = panel.index_of(ready.items.ids)
     items = ready.items.take(np.flatnonzero(rows >= 0))
     if not len(items):
@@ -116,15 +118,21 @@ def learning_panel(settings: Settings) -> tuple[Panel, Items, Wanted]:
     return panel.take(panel.index_of(items.ids)), items, found
 
 
-def _of_yarns(panel: Panel, found: Wanted) -> Panel:
-    """Pounds a period that the styles' history needs of each yarn: one series a yarn, of the longest style's length."""
-    assert found.explosion is not None
+def yarn_history(panel: Panel, links: Explosion, unit: str) -> Panel:
+    """What the styles' history needs of each yarn a period, in `unit`: a series a yarn, of the longest style's length.
+
+    NaN in a period in which the demand of any of the yarn's styles is not known: filled here it would hold what came
+    later, and count as demand that really followed. A style needs nothing before its first period.
+    """
     length = int(panel.lengths.max())
-    y = np.nan_to_num(panel.with_blanks_filled().window(panel.end - length + 1, length))
-    ids = found.explosion.yarn_ids
-    needed = found.explosion.of(np.maximum(y, 0.0))
+    y = panel.window(panel.end - length + 1, length)
+    begun = np.arange(length) >= length - panel.lengths[:, None]
+    needed = links.of(np.maximum(np.nan_to_num(y), 0.0))
+    uses = replace(links, pounds=(links.pounds > 0).astype(np.float64))
+    needed[uses.of((begun & np.isnan(y)).astype(np.float64)) > 0] = np.nan
+    ids = links.yarn_ids
     return Panel(ids, np.arange(len(ids) + 1, dtype=np.int64) * length, needed.ravel(), panel.end, panel.freq,
-                 unit=found.unit)  # fmt: skip
+                 unit=unit)  # fmt: skip
 
 
 def reasons_against(report: Mapping[str, Any], below: str, target: float) -> list[str]:
