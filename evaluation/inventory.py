@@ -134,16 +134,18 @@ def serves(row: Mapping[str, Any], rows: Collection[Mapping[str, Any]]) -> bool:
 
 def savings(judged: Judged, policy: str) -> dict[str, Any]:
     """What ordering by `policy` saves on what really followed, against the cheapest simple policy that serves well
-    enough (see `serves`): {amount, share, against, n}, amount in money over the windows judged; 0 when `policy` is that
-    one, below 0 when it costs more. All None but n when no simple policy does."""
+    enough (see `serves`): {policy, amount, share, against, n}; 0 when `policy` is that one, below 0 when it costs more,
+    None when no simple policy does. amount, in money, is of the decisions judged: only the share means something
+    elsewhere."""
     rows = {name: _row(judged, name) for name in (*POLICIES, policy) if name in judged.realised}
     fit = [name for name, row in rows.items() if (name != policy or name in POLICIES) and serves(row, rows.values())]
     if not fit:
-        return {"amount": None, "share": None, "against": None, "n": judged.n}
+        return {"policy": policy, "amount": None, "share": None, "against": None, "n": judged.n}
     against = min(fit, key=lambda name: rows[name]["realised_cost"])
     cost = rows[against]["realised_cost"]
     amount = cost - rows[policy]["realised_cost"]
-    return {"amount": amount, "share": amount / cost if cost else None, "against": against, "n": judged.n}
+    share = amount / cost if cost else None
+    return {"policy": policy, "amount": amount, "share": share, "against": against, "n": judged.n}
 
 
 def _row(judged: Judged, name: str) -> dict[str, Any]:

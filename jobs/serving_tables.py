@@ -87,7 +87,7 @@ def _write_savings(path: Path, settings: Settings) -> None:
     except VersionUnreadable as error:  # a forecast is released all the same; what it would have saved is not known
         log.warning("the newest judgement of order quantities cannot be read: %s", error)
         return
-    policy = judged["recommended"]["policy"]
+    policy = judged["recommended"]["policy"]  # of a judgement that does not say whose savings it measured
     write_json(path, {"judged_by": number, "policy": policy, **judged["savings"]})
 
 

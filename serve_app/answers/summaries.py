@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from evaluation.inventory import SURROGATE
 from evaluation.leaderboard import best_model
 from models.files import read_json
 from serve_app.answers.asked import Answer, first_day, head, horizon_of, interval_level, last_day, model_of, no_data
@@ -58,7 +59,11 @@ def validation_summary(book: Book, asked: ValidationParameters, today: date) -> 
     quality = quality_word(book)
     opportunities = [found["text"] for found in findings(book, today) if found["id"] in _OPPORTUNITIES]
     return {
-        **head(book, served, (*_ERRORS, "overall_confidence", "accuracy_improvement", "forecast_volatility")),
+        **head(
+            book,
+            served,
+            (*_ERRORS, "overall_confidence", "potential_savings", "accuracy_improvement", "forecast_volatility"),
+        ),
         "last_validation": book.generated_at,
         "models": {name: _validated(errors_of(book, name), status) for name, status in statuses.items()},
         "risk_assessment": {
@@ -119,10 +124,17 @@ def improvement(book: Book) -> float | None:
 
 
 def savings(book: Book) -> float | None:
-    """Money that the order policy in use saved on what followed earlier decisions, against the cheapest simple one that
-    serves well enough; None where that was not measured before the release was made."""
+    """What the order policy in use saved on what followed earlier decisions, as a share (percent) of the cost of the
+    cheapest simple one that serves well enough; never an amount: that depends on how many decisions were judged.
+
+    None where it was not measured before the release was made, and where it was measured of the surrogate, which is not
+    what orders are decided by.
+    """
     path = book.path / "savings.json"
-    return number(read_json(path)["amount"]) if path.is_file() else None
+    if not path.is_file():
+        return None
+    told = read_json(path)
+    return None if told["policy"] == SURROGATE else percent(told["share"])
 
 
 def recommendations(book: Book, today: date) -> list[str]:

@@ -76,7 +76,10 @@ class BusinessImpact(Body):
 
     potential_savings: Annotated[
         float | None,
-        Field(description="Money saved by the order quantities of the inventory model; null: not measured"),
+        Field(
+            description="Saved by the order policy in use on earlier decisions, percent of the cost of the cheapest "
+            "simple policy that serves well enough; null: not measured"
+        ),
     ]
     accuracy_improvement: Annotated[
         float | None, Field(description="Points of WAPE below the seasonal naive's on the same origins (percent)")

@@ -16,7 +16,7 @@ from demand.panel import Floats
 PERCENT = (
     "accuracy", "mape", "target_mape", "wape", "baseline_wape", "bias_rel", "accuracy_by_level", "confidence",
     "average_confidence", "best_accuracy", "overall_confidence", "growth_rate", "accuracy_improvement",
-    "forecast_volatility",
+    "forecast_volatility", "potential_savings",
 )  # fmt: skip
 _DIGITS = 6  # of a percent: 8 digits of the fraction, and 100 x .623 reads 62.3
 

@@ -67,4 +67,6 @@ def test_when_savings_are_told_then_they_are_against_the_cheapest_that_serves_as
     assert told["against"] in ("newsvendor", "base_stock")  # nothing is ordered by the other one
     cost = judged.realised[told["against"]].cost.sum()
     assert told["amount"] == pytest.approx(cost - judged.realised[EXACT].cost.sum())
+    assert told["policy"] == EXACT
+    assert told["share"] == pytest.approx(told["amount"] / cost)
     assert savings(judged, told["against"])["amount"] == 0

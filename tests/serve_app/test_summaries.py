@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,14 @@ from pydantic import TypeAdapter
 from serve_app.answers.columns import as_bytes
 from serve_app.answers.detailed import detailed
 from serve_app.answers.insights import STALE_DAYS, insights
-from serve_app.answers.summaries import forecast_report, quality_word, reliability_word, trust_words, validation_summary
+from serve_app.answers.summaries import (
+    forecast_report,
+    quality_word,
+    reliability_word,
+    savings,
+    trust_words,
+    validation_summary,
+)
 from serve_app.routes import route
 from serve_app.schemas.parameters import ForecastParameters, NoParameters, ReportParameters, ValidationParameters
 from tests.serve_app.conftest import TODAY
@@ -74,6 +83,17 @@ def test_when_the_validation_is_asked_for_then_each_figure_is_a_stored_one(ensem
     assert (summary["risk_level"], summary["confidence"]) == ("LOW", "HIGH")
     assert summary["business_impact"]["decision_confidence"] == "HIGH"
     assert summary["data_quality"] == summary["risk_assessment"]["data_quality"] == "good"  # a score of 91
+
+
+@pytest.mark.parametrize(
+    ("policy", "share", "found"), [("exact", 0.0625, 6.25), ("newsvendor", -0.5, -50.0), ("surrogate", 0.4, None),
+                                   ("exact", None, None)],
+)  # fmt: skip
+def test_when_savings_were_measured_then_only_the_share_is_told(tmp_path, policy, share, found):
+    told = {"judged_by": 3, "policy": policy, "amount": 81234.5, "share": share, "against": "eoq_rop", "n": 12}
+    (tmp_path / "savings.json").write_text(json.dumps(told), encoding="utf-8")
+    assert savings(SimpleNamespace(path=tmp_path)) == found
+    assert savings(SimpleNamespace(path=tmp_path / "none")) is None
 
 
 @pytest.mark.parametrize(
