@@ -12,6 +12,7 @@ import pandas as pd
 from jobs.outputs import WIDTH, where, write_csv, write_parquet
 from models.inventory.policies import POLICIES
 
+_CLOSE = 1e-9  # of a service: what arithmetic alone may move
 SERVED_ROWS = 2_000  # of a proposal, the dearest first: what is kept for those who serve it
 _PROPOSAL = {
     "supplier": "supplier", "item": "item", "quantity": "order_quantity", "unit": "unit", "order_on": "order_on",
@@ -89,6 +90,32 @@ def told(made: Mapping[str, Any], folder: Path) -> list[str]:
     table = _suppliers(summary) if summary["suppliers"] else []
     out = [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
     return [*out, *table, *where([("Proposal", folder / "proposal.csv"), ("Decisions", folder / "decisions.parquet")])]
+
+
+def reasons(frame: pd.DataFrame, unit: str) -> list[str]:
+    """Why, in words, a sentence a row of decisions.parquet."""
+    out = []
+    columns = ("status", "missing", "used_position", "daily_mean", "window_days", "shelf_empty_on", "cost", "idle_cost",
+               "idle_service", "service", "used_service", "reachable", "method", "assumed")  # fmt: skip
+    for status, lacks, position, daily, window, empty, cost, idle, fill, served, wish, able, by, assumed in zip(
+        *(frame[name] for name in columns), strict=True
+    ):
+        if status == "no_data":
+            out.append(f"no data: {lacks}")
+            continue
+        need = f"{daily * window:,.0f} {unit} expected in {window:.0f} days, {position:,.0f} at hand or coming"
+        dry = f"; the shelf is empty about {empty}" if empty else ""
+        if status == "none":
+            alone = f"; {fill:.0%} served without an order" if idle == idle else ""
+            out.append(f"{need}{dry}{alone}")
+        else:
+            if not able:
+                hard = f"; no quantity reaches {wish:.0%}" + (", this is the best" if by == "exact" else "")
+            else:  # only a surrogate or a simple policy orders less than is wanted where more would do
+                hard = f"; serves {served:.1%}, {wish:.1%} is wanted" if served < wish - _CLOSE else ""
+            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{hard}"
+                       + (f"; assumed: {assumed}" if assumed else ""))  # fmt: skip
+    return out
 
 
 def _suppliers(summary: Mapping[str, Any]) -> list[str]:

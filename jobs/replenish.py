@@ -28,7 +28,7 @@ from jobs.order_batches import (
     yarn_paths,
     yarn_seasonality,
 )
-from jobs.order_files import latest_of, told, write_proposal
+from jobs.order_files import latest_of, reasons, told, write_proposal
 from jobs.order_items import Wanted, wanted
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
@@ -209,31 +209,8 @@ def _frame(
     frame["order_on"] = str(end + np.timedelta64(1, "D"))
     frame["expected_on"] = np.datetime_as_string(end + np.timedelta64(1, "D") + lead.astype("timedelta64[D]"), unit="D")
     frame["value"] = frame["quantity"] * frame["unit_cost"]
-    frame["reason"] = _reasons(frame, found.unit)
+    frame["reason"] = reasons(frame, found.unit)
     return frame
-
-
-def _reasons(frame: pd.DataFrame, unit: str) -> list[str]:
-    """Why, in words, a sentence an item."""
-    out = []
-    columns = ("status", "missing", "used_position", "daily_mean", "window_days", "shelf_empty_on", "cost", "idle_cost",
-               "idle_service", "used_service", "reachable", "assumed")  # fmt: skip
-    for status, lacks, position, daily, window, empty, cost, idle, fill, wish, reachable, assumed in zip(
-        *(frame[name] for name in columns), strict=True
-    ):
-        if status == "no_data":
-            out.append(f"no data: {lacks}")
-            continue
-        need = f"{daily * window:,.0f} {unit} expected in {window:.0f} days, {position:,.0f} at hand or coming"
-        dry = f"; the shelf is empty about {empty}" if empty else ""
-        if status == "none":
-            served = f"; {fill:.0%} served without an order" if idle == idle else ""
-            out.append(f"{need}{dry}{served}")
-        else:
-            hard = "" if reachable else f"; no quantity reaches {wish:.0%}, this is the best"
-            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{hard}"
-                       + (f"; assumed: {assumed}" if assumed else ""))  # fmt: skip
-    return out
 
 
 def _summary(

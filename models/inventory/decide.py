@@ -16,7 +16,7 @@ from models.inventory.items import Items
 from models.inventory.paths import Days
 from models.inventory.policies import POLICIES, simple_quantities
 from models.inventory.replay import Window
-from models.inventory.search import chunks, optimum, window_days
+from models.inventory.search import chunks, optimum, reachable, window_days
 from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import FittedSurrogate
 
@@ -28,7 +28,7 @@ class Decided:
     """What to order, n items. Money and units are the items' own; figures are means over the paths.
 
     columns: quantity, cost, service (expected), idle_cost and idle_service (of ordering nothing), reachable (whether
-    any quantity reaches the wanted service; exact search only, else whether the chosen one does), daily_mean,
+    any quantity reaches the wanted service; that of a surrogate or simple policy may miss it all the same), daily_mean,
     variability, seasonality, window_days, cover_days (median day on which the shelf alone is empty, NaN = not within
     the window), and of each simple policy quantity_<policy>, cost_<policy>, service_<policy>; each [n].
     assumed_* [n]: the default was taken.
@@ -71,15 +71,15 @@ def decide(
         idle = window.outcome(some, np.zeros(len(rows)))
         if answered is None:
             best = optimum(some, window)
-            chosen, outcome, reachable = best.quantity, best.outcome, best.reached
+            chosen, outcome, reached = best.quantity, best.outcome, best.reached
         else:
             chosen = answered[rows]
             if method == "surrogate":
                 chosen = checked_on(some, chosen, daily[:, ::EVERY])
             outcome = window.outcome(some, chosen)
-            reachable = outcome.fill >= some.service
+            reached = reachable(some, window)
         figures = {
-            "quantity": chosen, "cost": outcome.cost, "service": outcome.fill, "reachable": reachable,
+            "quantity": chosen, "cost": outcome.cost, "service": outcome.fill, "reachable": reached,
             "idle_cost": idle.cost, "idle_service": idle.fill, "cover_days": cover(on_shelf[rows], daily),
         }  # fmt: skip
         for policy in POLICIES:

@@ -101,6 +101,13 @@ def optimum(items: Items, window: Window) -> Optimum:
     return Optimum(chosen, outcome, idle, reached)
 
 
+def reachable(items: Items, window: Window) -> NDArray[np.bool_]:
+    """Whether any quantity reaches the wanted service [n]: whether the largest useful one does, after which nobody is
+    short. `Optimum.reached` without a search."""
+    slack = _CLOSE * np.maximum(window.demanded, 1.0)
+    return np.asarray(window.short <= (1.0 - items.service) * window.demanded + slack)
+
+
 @dataclass(frozen=True, eq=False)
 class _Curve:
     """What depends on the quantity, as sorted numbers: needs [2, n, S * W] and the last day's needs [2, n, S].

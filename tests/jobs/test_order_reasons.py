@@ -1,0 +1,41 @@
+"""Why an order is proposed, in words: what is said of a service that cannot be had, or that a policy leaves out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.order_files import reasons
+from models.inventory.decide import decide
+from models.inventory.paths import Days
+from models.inventory.settings import InventorySettings
+from tests.models.inventory.made import items_of
+
+ROW = {"status": "order", "missing": "", "used_position": 0.0, "daily_mean": 2.0, "window_days": 10,
+       "shelf_empty_on": "", "cost": 5.0, "idle_cost": 9.0, "idle_service": 0.1, "used_service": 0.95,
+       "assumed": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "reachable", "service", "said"),
+    [("exact", False, 0.7, "no quantity reaches 95%, this is the best"), ("exact", True, 0.95, None),
+     ("surrogate", True, 0.9, "serves 90.0%, 95.0% is wanted"), ("newsvendor", False, 0.5, "no quantity reaches 95%")],
+)  # fmt: skip
+def test_when_the_service_is_missed_then_it_is_said_why(method, reachable, service, said):
+    frame = pd.DataFrame([ROW | {"method": method, "reachable": reachable, "service": service}])
+    (words,) = reasons(frame, "lbs")
+    assert words.endswith(f"without an order 9; {said}" if said else "without an order 9")
+
+
+def test_when_a_simple_policy_orders_too_little_then_more_can_still_reach_the_service():
+    # Nothing is on the shelf for the lead time of the first item: whatever it orders, those days are lost.
+    items = items_of(2, position=[0.0, 30.0], lead_days=[9, 2], reliability=1.0, service=0.9)
+    days = Days(np.arange(14), np.ones(14))
+    paths = np.random.default_rng(0).poisson(5.0, (2, 8, 14)).astype(float)
+    settings = InventorySettings(review_days=5, paths=8)
+    exact, simple = (
+        decide(items, items.position, paths, days, np.full(2, np.nan), settings, method).columns
+        for method in ("exact", "newsvendor")
+    )
+    assert exact["reachable"].tolist() == simple["reachable"].tolist() == [False, True]
