@@ -10,7 +10,7 @@ import pandas as pd
 from demand.company.joins import lead_times
 from demand.company.read import read_company
 from demand.company.tables import Company
-from demand.errors import DataError, SettingsError
+from demand.errors import DataError, DemandError, SettingsError
 from evaluation.report_decisions import Decisions
 from jobs.fleet import Fleet, decisions_of, registry_of
 from jobs.order_files import headline, proposal_of, write_proposal
@@ -46,7 +46,7 @@ def check_decisions(settings: Settings) -> None:
 
 def decide_after(fleet: Fleet, number: int) -> Decided:
     """Decides on the forecast of release `number`, whether it serves or not; files go into the run's folder. What
-    cannot be decided for want of data is said, and ends nothing."""
+    cannot be decided is said, and ends nothing: the release is there, and its report and summary are to come."""
     settings, folder = fleet.settings, fleet.run.path
     release = registry_of(settings).open(number)
     company = read_company(settings.company) if settings.company.any else Company()
@@ -55,7 +55,7 @@ def decide_after(fleet: Fleet, number: int) -> Decided:
     summary = orders = substitutes = None
     try:
         made = propose(settings, release, company)
-    except (DataError, SettingsError) as error:
+    except DemandError as error:
         sentences.append(f"No purchase proposal: {error}")
     else:
         write_proposal(folder, made)
@@ -64,11 +64,15 @@ def decide_after(fleet: Fleet, number: int) -> Decided:
         summary, orders = made["summary"], proposal_of(made)
         lines += [*headline(summary), f"Proposal  {folder / 'proposal.csv'}"]
     if company.stock is not None:
-        substitutes = _substitutes(settings)
-        write_parquet(substitutes, fleet.run.file("substitutes.parquet"))
-        write_csv(substitutes, fleet.run.file("substitutes.csv"))
-        short = int(substitutes["yarn"].nunique())
-        lines += [f"Yarns     {short} that are short have candidates", f"Table     {folder / 'substitutes.csv'}"]
+        try:
+            substitutes = _substitutes(settings)
+        except DemandError as error:
+            sentences.append(f"No substitutes: {error}")
+        else:
+            write_parquet(substitutes, fleet.run.file("substitutes.parquet"))
+            write_csv(substitutes, fleet.run.file("substitutes.csv"))
+            short = int(substitutes["yarn"].nunique())
+            lines += [f"Yarns     {short} that are short have candidates", f"Table     {folder / 'substitutes.csv'}"]
     else:
         sentences.append("No substitutes: the company's yarn stock is not given")
     return Decided(Decisions(summary, orders, substitutes, sentences), [*wrapped(sentences), *lines])
