@@ -116,13 +116,18 @@ def _with_demand(
 
 def choose(settings: Settings, n: int) -> Method:
     """The method of `inventory.method`; with auto the simple policy that the newest judgement found cheaper, else the
-    exact search, above `exact_items` the surrogate. Raises SettingsError when a surrogate is asked for and none serves.
+    exact search, above `exact_items` the surrogate. Raises SettingsError when a surrogate is asked for and none serves,
+    or none may: enable_ml is false or the model disabled.
     """
     asked = settings.inventory.method
     if asked == "exact":
         return Method("exact", "inventory.method=exact")
     registry = decisions_of(settings, KIND)
-    serves = registry.alias("champion") is not None
+    able = settings.enable_ml and KIND in settings.models and settings.models[KIND].enabled
+    serves = able and registry.alias("champion") is not None
+    if asked == "surrogate" and not able:
+        raise SettingsError("the surrogate is switched off", key="inventory.method", found=asked,
+                            hint=f"Set enable_ml and models.{KIND}.enabled to true, or use method=exact")  # fmt: skip
     if asked == "surrogate" and not serves:
         raise SettingsError("no surrogate serves", key="inventory.method", found=asked, releases=registry.numbers(),
                             hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from demand.calendar import Calendar
 from demand.company.tables import Company
-from demand.errors import DataError, FitError
+from demand.errors import DataError, FitError, SettingsError
 from demand.panel import Panel
 from jobs import compose
 from jobs.fleet import decisions_of, registry_of
@@ -68,6 +68,12 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     assert made["summary"]["method"] == "surrogate"
     many = compose.load("replenish", [*told, "inventory.exact_items=10"])
     assert choose(many, 24).name == "surrogate"
+    for off in ("enable_ml=false", f"models.{KIND}.enabled=false"):
+        simple = compose.load("replenish", [*told, "inventory.exact_items=10", off])
+        assert choose(simple, 24).name != "surrogate"
+        asked = compose.load("replenish", [*told, "inventory.method=surrogate", off])
+        with pytest.raises(SettingsError, match="switched off"):
+            choose(asked, 24)
 
 
 def test_when_there_is_too_little_then_it_is_said_and_recorded(told):
