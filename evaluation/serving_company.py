@@ -17,6 +17,7 @@ from demand.company.joins import Match, pounds_per_unit
 from demand.company.settings import CompanySettings
 from demand.company.tables import NAMES, Company
 from demand.panel import Floats, Strings
+from demand.parsing import Bools
 from demand.units import UNIT_WORDS
 
 FEWEST_DAYS = 28  # of knit orders, from which a rate a day is told
@@ -66,7 +67,7 @@ def kept_tables(company: Company, ids: Strings, unit: str, settings: CompanySett
 
 def unit_factors(
     styles: Strings, units: str | Sequence[str], sold: str, company: Company, settings: CompanySettings
-) -> tuple[Floats, Strings]:
+) -> tuple[Floats, Bools]:
     """(units sold that one unit of a row is [N], whether that is assumed [N]); NaN where neither has a weight.
 
     The same unit is 1, whether it has a weight or not. A row without a unit is in the unit sold.

@@ -16,6 +16,7 @@ from demand.panel import Floats, Panel
 from demand.parsing import parse_numbers
 from demand.sources import SourceSettings, read_tables
 from demand.units import UNIT_WORDS
+from evaluation.serving_company import unit_factors
 from features.yarn_catalogue import on_time_shares
 from features.yarn_settings import SubstitutionSettings
 from models.inventory.known import NUMBERS, blank
@@ -51,7 +52,7 @@ def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, ta
     if kind == YARNS:
         found = _yarns(panel, company, told, substitution)
     else:
-        found = _styles(panel, company)
+        found = _styles(panel, company, told)
     if table is not None:
         known, notes = _overlaid(found.known, table)
         found = replace(found, known=known, notes=(*found.notes, *notes))
@@ -64,17 +65,26 @@ def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, ta
     return found
 
 
-def _styles(panel: Panel, company: Company) -> Wanted:
+def _styles(panel: Panel, company: Company, told: CompanySettings) -> Wanted:
     known = blank(panel.n_series)
     known["item"] = panel.ids.astype(object)
     notes: list[str] = []
     if company.style_stock is not None:
         table = company.style_stock
-        units = table["unit"].map(_unit_word)
-        same = units.eq(_unit_word(panel.unit)) if panel.unit else pd.Series(True, index=table.index)
-        if not same.all():
-            notes.append(f"{int((~same).sum())} rows of the {NAMES['style_stock']} are in another unit and not used")
-        shelf = table[same].groupby("style")["quantity"].sum()
+        styles = table["style"].to_numpy(dtype=str)
+        factor, assumed = np.ones(len(table)), np.zeros(len(table), dtype=bool)
+        if panel.unit:  # as the stock that a release keeps to be served, row by row
+            units = table["unit"].map(_unit_word).tolist()
+            factor, assumed = unit_factors(styles, units, _unit_word(panel.unit), company, told)
+        used, ours = ~np.isnan(factor), np.isin(styles, panel.ids)
+        if not used.all():
+            lost = int((~used).sum())
+            notes.append(f"{NAMES['style_stock']}: {lost} rows not used, their unit does not convert to {panel.unit}")
+        rough = len(np.unique(styles[assumed & used & ours]))
+        if rough:
+            notes.append(f"{NAMES['style_stock']}: of {rough} styles converted by an assumed weight, "
+                         f"{told.assumed_ounces_per_yard:g} ounces a yard")  # fmt: skip
+        shelf = (table["quantity"] * factor)[used].groupby(table["style"][used]).sum()
         known["on_shelf"] = shelf.reindex(panel.ids).to_numpy(dtype=np.float64)
     return Wanted(STYLES, known, panel.unit, notes=tuple(notes))
 
