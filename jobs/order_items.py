@@ -103,6 +103,7 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
     for ours, theirs in (("on_shelf", "theoretical_lb"), ("on_order", "on_order_lb"), ("allocated", "allocated_lb"),
                          ("unit_cost", "cost_per_lb")):  # fmt: skip
         known[ours] = shelf[theirs].to_numpy(dtype=np.float64)
+    _parts_from_sum(known, shelf["planning_lb"].to_numpy(dtype=np.float64))
     supplier = shelf["supplier"].fillna("").to_numpy(dtype=object)
     if company.yarns is not None:
         master = company.yarns.drop_duplicates("yarn_id").set_index("yarn_id").reindex(ids)
@@ -120,6 +121,21 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
     shares = on_time_shares(company.purchase_orders, substitution)
     known["supplier_reliability"] = of.map(shares).to_numpy(dtype=np.float64)
     return Wanted(YARNS, known, "lbs", links, tuple(notes), links.matches)
+
+
+def _parts_from_sum(known: pd.DataFrame, planning: Floats) -> None:
+    """Fills the parts of the position that are not stated from their sum [n], NaN = not known: the only one missing is
+    the rest; of on order and allocated together the rest is what is on order above 0, allocated below."""
+    names = ("on_shelf", "on_order", "allocated")
+    parts = known[list(names)].to_numpy(dtype=np.float64, copy=True)
+    lacks = np.isnan(parts)
+    rest = planning - np.where(lacks, 0.0, parts).sum(axis=1)
+    told = ~np.isnan(rest)
+    one = told & (lacks.sum(axis=1) == 1)
+    parts[one] = np.where(lacks[one], rest[one, None], parts[one])
+    both = told & (lacks == [False, True, True]).all(axis=1)
+    parts[both, 1], parts[both, 2] = np.maximum(rest[both], 0.0), np.minimum(rest[both], 0.0)
+    known[list(names)] = parts
 
 
 def _unit_word(unit: Any) -> str:

@@ -28,7 +28,7 @@ NUMBERS = {
     "moq": "and not below it",
 }
 COLUMNS = ("item", "supplier", *NUMBERS)
-_ZERO = ("on_order", "allocated")  # not stated: there are none
+_ZERO = ("on_order", "allocated")  # not stated: taken for none, flagged
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,7 @@ def decidable(known: pd.DataFrame, settings: InventorySettings) -> Decidable:
         taken["holding_cost"], settings.holding_rate * value["unit_cost"], value["holding_cost"]
     )
     for name in _ZERO:
+        taken[name] = np.isnan(value[name])
         value[name] = np.nan_to_num(value[name])
     rows = np.flatnonzero(~no_stock & ~no_cost)
     position = value["on_shelf"] + value["on_order"] + value["allocated"]

@@ -12,6 +12,8 @@ from demand.panel import Panel
 from evaluation.serving_company import kept_tables
 from features.yarn_settings import SubstitutionSettings
 from jobs.order_items import wanted
+from models.inventory.known import decidable
+from models.inventory.settings import InventorySettings
 
 TOLD = CompanySettings(lead_time_unit="weeks")
 
@@ -42,6 +44,26 @@ def test_when_stock_has_no_unit_or_another_then_it_is_what_the_release_keeps_to_
         "finished stock by style: 1 rows not used, their unit does not convert to yds",
         "finished stock by style: of 1 styles converted by an assumed weight, 5.5 ounces a yard",
     )
+
+
+def test_when_parts_of_a_yarns_position_are_not_stated_then_the_planning_balance_gives_them():
+    nan = np.nan
+    rows = {"all": (5.0, 4.0, -2.0, 7.0), "order": (5.0, nan, -2.0, 7.0), "shelf": (nan, 4.0, -2.0, 7.0),
+            "more": (5.0, nan, nan, 7.0), "less": (5.0, nan, nan, 1.0), "none": (5.0, nan, -2.0, nan)}  # fmt: skip
+    stock = frame("stock", *[(name, "", "", "", *parts, 0.0, 3.0, pd.NaT) for name, parts in rows.items()])
+    bom = frame("bom", ("B", "all", 1.0, "lbs"))
+    cross = frame("cross_reference", ("A", "B", pd.NaT))
+    made = found(Company(stock=stock, bom=bom, cross_reference=cross), "lbs", "A")
+    parts = made.known.set_index("item")[["on_shelf", "on_order", "allocated"]]
+    expected = {"all": [5, 4, -2], "order": [5, 4, -2], "shelf": [5, 4, -2], "more": [5, 2, 0], "less": [5, 0, -4]}
+    for name, figures in expected.items():
+        assert parts.loc[name].tolist() == figures, name
+    assert parts.loc["none"].isna().tolist() == [False, True, False]
+    ready = decidable(made.known, InventorySettings())
+    assumed = dict(zip(ready.items.ids, ready.assumed, strict=True))
+    assert "on_order" in assumed["none"]
+    assert "allocated" not in assumed["none"]
+    assert all("on_order" not in assumed[name] for name in expected)
 
 
 def test_when_the_unit_sold_is_not_known_then_stock_is_taken_as_it_is():
