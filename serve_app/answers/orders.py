@@ -51,6 +51,7 @@ def order_quantities(book: Book, asked: OrderRequest) -> Answer:
         known[name] = [_or_nan(getattr(item, name)) for item in asked.items]
     ready = decidable(known, settings)
     made = {place: _demand(book, item.style) for place, item in enumerate(asked.items)}
+    by = {place: _made_by(book, item.style) for place, item in enumerate(asked.items)}
     has = np.array([made[int(row)] is not None for row in ready.rows], dtype=bool)
     rows = ready.rows[has]
     decided = None
@@ -68,9 +69,9 @@ def order_quantities(book: Book, asked: OrderRequest) -> Answer:
     for place, item in enumerate(asked.items):
         if decided is None or place not in place_of:
             lacks = [*ready.missing.get(place, ()), *(["forecast"] if made[place] is None else [])]
-            quantities.append(_nothing(item, lacks))
+            quantities.append(_nothing(item, lacks) | {"made_by": by[place]})
         else:
-            quantities.append(_one(item, decided, place_of[place], assumed[place], book))
+            quantities.append(_one(item, decided, place_of[place], assumed[place], book) | {"made_by": by[place]})
     return {
         **head(book, book.served, (), _FRACTIONS),
         "made_by": book.served,
@@ -144,6 +145,13 @@ def _demand(book: Book, style: str) -> tuple[Panel, np.ndarray, np.ndarray] | No
     if not np.isfinite(mean).all():
         return None
     return book.panel_of(style).with_blanks_filled(book.card["blanks"]), mean, quantiles
+
+
+def _made_by(book: Book, style: str) -> str | None:
+    """The model that really made a style's forecast; None when the release has none of it."""
+    row = book.row_of(book.served, style)
+    by: str = "" if row is None else book.styles(book.served)["made_by"][row].as_py()
+    return by or None
 
 
 def _joined(found: Sequence[tuple[Panel, np.ndarray, np.ndarray]], book: Book) -> tuple[Panel, Forecast]:

@@ -85,6 +85,9 @@ class Quantity(Body):
     style: str
     status: Literal["order", "none", "no_data"]
     missing: Annotated[list[str], Field(description="What would have to be known")]
+    made_by: Annotated[
+        str | None, Field(description="The model that really made this style's forecast; null: the release has none")
+    ]
     quantity: Annotated[float | None, Field(description="To order now, in units.quantity")]
     cost: Money
     cost_without_order: Money
@@ -102,7 +105,7 @@ class Quantity(Body):
 class QuantitiesAnswer(Answer):
     """How much to order now, by exact search over the released forecast's demand paths."""
 
-    made_by: Annotated[str, Field(description="The model whose forecast it is")]
+    made_by: Annotated[str, Field(description="The served model; a style that fell back says its own")]
     method: Literal["exact"]
     review_days: int
     quantities: list[Quantity]

@@ -60,6 +60,16 @@ def test_when_stock_and_cost_are_given_then_the_answer_is_that_of_the_proposal(c
     assert one["cost"] <= one["cost_without_order"]
 
 
+def test_when_a_style_fell_back_then_its_answer_says_which_model_made_its_forecast(client, root):
+    book = open_book(root)
+    styles = book.styles(book.served)
+    made_by = dict(zip(styles["unique_id"].to_pylist(), styles["made_by"].to_pylist(), strict=True))
+    wanted = [*{by: style for style, by in made_by.items()}.values()]
+    answer = asked(client, *({"style": style, **KNOWN} for style in wanted), {"style": "nobody", **KNOWN}).json()
+    assert [one["made_by"] for one in answer["quantities"]] == [*(made_by[style] or None for style in wanted), None]
+    assert answer["made_by"] == book.served
+
+
 def test_when_asked_twice_then_the_bytes_are_the_same_and_the_company_of_others_changes_nothing(client):
     first = asked(client, {"style": "A/1", **KNOWN}, {"style": "S005", **KNOWN, "on_shelf": 9000})
     again = asked(client, {"style": "A/1", **KNOWN}, {"style": "S005", **KNOWN, "on_shelf": 9000})
