@@ -94,6 +94,8 @@ def order_proposal(filed: Filed, asked: ProposalParameters, today: date) -> Answ
 
 
 def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
+    if told["status"] == "no_data":
+        return {"status": "no_data", "reason": _undecided(told), "generated_at": told["at"], "release": told["release"]}
     end = None if asked.limit is None else asked.offset + asked.limit
     shown = told["orders"][asked.offset : end]
     n, cost = told["items"], told["cost"] or {}
@@ -107,11 +109,23 @@ def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
         "items": {"items_in": n["in"], **{name: n[name] for name in ("ordered", "nothing_needed", "no_data")}},
         "missing": _counts(told["missing"]),
         "assumed": _counts(told["assumed"]),
+        "unreachable": told["unreachable"],
+        "notes": told["notes"],
+        "matches": told["matches"],
         "costs": [{"policy": name, "cost": value} for name, value in cost.items()],
         "orders": [_order(one) for one in shown],
         "kept": len(told["orders"]),
         "pagination": page(len(told["orders"]), len(shown), asked.offset, asked.limit),
     }
+
+
+def _undecided(told: Mapping[str, Any]) -> str:
+    """Why the newest proposal decided nothing, and what to do."""
+    lacks = "; ".join(f"{what}: {count:,}" for what, count in told["missing"].items())
+    why = f" (missing: {lacks})" if lacks else ""
+    notes = "".join(f". {note[:1].upper()}{note[1:]}" for note in told["notes"])
+    return (f"none of the {told['items']['in']:,} {told['kind']} could be decided{why}{notes}. Give what is missing "
+            "and run python -m jobs.replenish again")  # fmt: skip
 
 
 def _order(one: Mapping[str, Any]) -> dict[str, Any]:

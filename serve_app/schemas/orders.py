@@ -168,6 +168,18 @@ class PolicyCost(Body):
     cost: float
 
 
+class JoinCounts(Body):
+    """How much of a join between the company's tables found its partner."""
+
+    join: str
+    rows: int
+    matched_rows: int
+    volume: float
+    matched_volume: float
+    unit: str
+    unmatched: Annotated[list[str], Field(description="The first few without a partner")]
+
+
 class ProposalAnswer(Body):
     """The newest purchase proposal of `jobs.replenish`, as it was filed."""
 
@@ -183,6 +195,9 @@ class ProposalAnswer(Body):
     items: ItemCounts
     missing: list[Missing]
     assumed: list[Missing]
+    unreachable: Annotated[int, Field(description="Items whose wanted service no quantity reaches")]
+    notes: Annotated[list[str], Field(description="What was found in the tables that it rests on")]
+    matches: Annotated[list[JoinCounts], Field(description="Of the joins from styles to yarns; of styles none")]
     costs: list[PolicyCost]
     suppliers: list[Supplier]
     orders: list[Order]

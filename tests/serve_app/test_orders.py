@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +118,29 @@ def test_when_a_proposal_is_filed_then_its_figures_are_answered_and_shown(client
     assert page.status_code == 200
     assert "Mill A" in page.text
     assert page.text.count("<h1>") == 1
+
+
+def test_when_nothing_could_be_decided_then_the_answer_is_no_data_with_the_reasons(client, root, tmp_path):
+    told = json.loads((root.parent / "orders" / "latest.json").read_text(encoding="utf-8"))
+    n = told["items"]["in"]
+    nothing = {"status": "no_data", "orders": [], "cost": None, "suppliers": [],
+               "missing": {"stock": n - 1, "forecast": 1}, "notes": ["the table suppliers is missing"]}  # fmt: skip
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "latest.json").write_text(json.dumps(told | nothing), encoding="utf-8")
+    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    assert (answer["status"], answer["release"]) == ("no_data", told["release"])
+    assert f"(missing: stock: {n - 1}; forecast: 1). The table suppliers is missing." in answer["reason"]
+
+
+def test_when_a_proposal_has_notes_then_they_are_answered(root, tmp_path):
+    told = json.loads((root.parent / "orders" / "latest.json").read_text(encoding="utf-8"))
+    match = {"join": "style to base", "rows": 4, "matched_rows": 3, "volume": 9.0, "matched_volume": 8.0, "unit": "yds",
+             "unmatched": ["A/1"]}  # fmt: skip
+    (tmp_path / "orders").mkdir()
+    more = {"notes": ["a note"], "matches": [match], "unreachable": 2}
+    (tmp_path / "orders" / "latest.json").write_text(json.dumps(told | more), encoding="utf-8")
+    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    assert {name: answer[name] for name in more} == more
 
 
 def test_when_the_function_is_called_then_it_is_what_http_answers(client, root):

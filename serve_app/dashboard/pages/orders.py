@@ -48,6 +48,9 @@ def _lacking(answer: Mapping[str, Any]) -> list[Block]:
         if answer[name]:
             said = "; ".join(f"{one['what'].replace('_', ' ')} ({one['items']:,})" for one in answer[name])
             notes.append(Note(f"{words}: {said}.", "warn" if name == "missing" else ""))
+    if answer["unreachable"]:
+        notes.append(Note(f"No quantity reaches the wanted service of {answer['unreachable']:,} items.", "warn"))
+    notes += [Note(f"{note[:1].upper()}{note[1:]}.") for note in answer["notes"]]
     return notes
 
 
