@@ -49,12 +49,13 @@ class Study:
 
 
 def study(
-    panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, blanks: Blanks = "interpolate",
-    seed: int = 42, min_rows: int = 100, max_rows: int = 10_000_000, max_seconds: float | None = None,
+    panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, target: float,
+    blanks: Blanks = "interpolate", seed: int = 42, min_rows: int = 100, max_rows: int = 10_000_000,
+    max_seconds: float | None = None,
 ) -> Study:  # fmt: skip
     """panel: demand of exactly these items, in their order; NaN = not known (out of stock): filled as `blanks` says in
     histories, each cut at its decision first, and a decision whose window holds one is not judged. `position` of the
-    items does not matter: every position is asked.
+    items does not matter: every position is asked. target: of 1 - WAPE of quantity.
 
     Raises FitError ("Insufficient data") when the history is too short for the dates, the rows are too few, or what
     followed is not wholly known for any judged decision.
@@ -89,7 +90,7 @@ def study(
                        decisions=sum(len(questions.items) for questions, _ in held_out),
                        hint="Use a history with fewer unknown periods, or shorter lead times")  # fmt: skip
     day = panel.calendar.dates
-    told = report(judged) | {
+    told = report(judged, target) | {
         "dates": {"learned": [str(d)[:10] for d in day(learned_at)], "judged": [str(d)[:10] for d in day(judged_at)]},
         "items": {"in": len(items), "learned": int((half == 0).sum()), "judged": int((half == 1).sum())},
         "n_learned": fitted.n_rows, "recommended": choice,

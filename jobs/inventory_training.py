@@ -40,11 +40,12 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     blanks = registry_of(settings).open("champion").json("card.json")["blanks"]
     manifest = provenance(settings, panel_hash(panel), "train") | {"decision": KIND}
     registry, config = decisions_of(settings, KIND), settings.models[KIND]
+    target = config.min_accuracy_threshold
     started = time.perf_counter()
     try:
         made = study(
-            panel, items, OrderSurrogate.from_config(config), settings.inventory, blanks=blanks, seed=settings.seed,
-            min_rows=settings.min_training_samples, max_rows=settings.max_training_samples,
+            panel, items, OrderSurrogate.from_config(config), settings.inventory, target=target, blanks=blanks,
+            seed=settings.seed, min_rows=settings.min_training_samples, max_rows=settings.max_training_samples,
             max_seconds=config.max_training_time_seconds,
         )  # fmt: skip
     except ModelError as error:
@@ -56,7 +57,6 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
         raise
     seconds = round(time.perf_counter() - started, 1)
     accuracy = made.told["quantity"]["accuracy"]
-    target = config.min_accuracy_threshold
     report = made.told | {"kind": found.kind, "unit": found.unit, "notes": list(found.notes),
                           "below_threshold": accuracy is None or accuracy < target}  # fmt: skip
     reasons = reasons_against(report, settings.gate.below_threshold, target)

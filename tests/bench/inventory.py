@@ -28,6 +28,7 @@ from models.inventory.surrogate import OrderSurrogate
 SETS = {"manufacturer": "MS", "auto_parts": "MS", "retail_vn2": "W-MON"}
 SEED = 7
 SETTINGS = InventorySettings()
+TARGET = 0.78  # of 1 - WAPE of quantity, as in conf/model/inventory_optimization.yaml
 
 
 def read(folder: Path, freq: str, n_items: int) -> Panel:
@@ -55,7 +56,7 @@ def main(folder: Path, n_items: int) -> None:
     for name, freq in SETS.items():
         began = time.perf_counter()
         panel = read(folder / name, freq, n_items)
-        found = study(panel, drawn(panel.ids, SEED), OrderSurrogate(), SETTINGS)
+        found = study(panel, drawn(panel.ids, SEED), OrderSurrogate(), SETTINGS, target=TARGET)
         told = found.told
         print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
               f"{time.perf_counter() - began:.0f} s; {told['recommended']['words']}")  # fmt: skip

@@ -22,7 +22,7 @@ def judged():
 
 
 def test_when_reported_then_regret_service_and_bound_are_those_of_the_sums(judged):
-    told = report(judged)
+    told = report(judged, 0.78)
     rows = {row["policy"]: row for row in told["policies"]}
     exact = judged.expected[EXACT]
     assert rows[EXACT]["expected_regret"] == 0
@@ -39,16 +39,18 @@ def test_when_reported_then_regret_service_and_bound_are_those_of_the_sums(judge
 
 
 def test_when_quantities_are_compared_then_their_accuracy_is_one_minus_wape(judged):
-    told = report(judged)["quantity"]
+    told = report(judged, 0.78)["quantity"]
     wape = 40 / judged.quantities[EXACT].sum()
     assert told["wape"] == pytest.approx(wape)
     assert told["accuracy"] == pytest.approx(max(0, 1 - wape))
-    assert told["target_met"] == (told["accuracy"] >= 0.78)
+    for target in (0.0, told["accuracy"], 1.01):
+        other = report(judged, target)["quantity"]
+        assert (other["target"], other["target_met"]) == (target, told["accuracy"] >= target)
 
 
 def test_when_parts_are_joined_then_the_report_is_that_of_all(judged):
     both = joined([judged, judged])
-    one, two = report(judged), report(both)
+    one, two = report(judged, 0.78), report(both, 0.78)
     assert two["n"] == 2 * one["n"]
     assert two["policies"][0]["expected_cost"] == pytest.approx(2 * one["policies"][0]["expected_cost"])
 
