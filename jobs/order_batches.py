@@ -140,6 +140,18 @@ def yarn_paths(links: Explosion, demand: OfStyles, periods: int, n_paths: int) -
     return total
 
 
+def without_forecast(links: Explosion, history: Panel, forecast: Forecast) -> tuple[str, ...]:
+    """What the yarns' paths lack, in words: the need of styles without a forecast (the rows of both are the styles of
+    `links`, the history has no NaN), which `yarn_paths` takes for none."""
+    lost = np.isin(np.arange(len(links.styles)), links.style_at) & ~forecast.made
+    if not lost.any():
+        return ()
+    volume = np.add.reduceat(history.y, history.indptr[:-1])
+    unit = f" {history.unit}" if history.unit else ""
+    return (f"no forecast of {int(lost.sum())} styles that are made of yarns: their need is not in the yarns' demand, "
+            f"{volume[lost].sum():,.0f} of {volume.sum():,.0f}{unit} of history",)  # fmt: skip
+
+
 def yarn_seasonality(links: Explosion, history: Panel, days: Days) -> Floats:
     """The season index of each yarn [M]: its styles' weighed by the pounds they need; NaN when none is known."""
     index = seasonality_index(history, days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from jobs.order_batches import (
     OfStyles,
     decide_all,
     style_batches,
+    without_forecast,
     yarn_batches,
     yarn_paths,
     yarn_seasonality,
@@ -85,6 +86,9 @@ def propose(settings: Settings, release: Release, company: Company) -> dict[str,
     history = panel.until(forecast.origin).with_blanks_filled(blanks)
     told_by, inventory = settings.company, settings.inventory
     found = wanted(history, company, told_by, inventory.items, inventory.table, settings.substitution)
+    if found.explosion is not None and inventory.demand == "forecast":
+        lacking = without_forecast(found.explosion, history, _aligned(forecast, history))
+        found = replace(found, notes=(*found.notes, *lacking))
     ready = decidable(found.known, inventory)
     missing = dict(ready.missing)
     keep = _with_demand(found, ready, history, forecast, settings, missing)

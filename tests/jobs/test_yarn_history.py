@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from demand.company.joins import Explosion
 from demand.panel import Panel
 from jobs.inventory_training import yarn_history
+from jobs.order_batches import OfStyles, without_forecast, yarn_paths
+from models.base import Forecast
 
 STYLES, YARNS = np.array(["A", "B", "C"]), np.array(["Y1", "Y2"])
 # A takes half a pound of both yarns, B two pounds of Y2, C nothing that is known.
@@ -30,6 +34,19 @@ def test_when_a_style_is_not_known_then_its_yarns_are_not_either_and_no_later_de
     cut = (found.until(98), other.until(98))
     np.testing.assert_array_equal(cut[0].y, cut[1].y)
     np.testing.assert_array_equal(cut[0].with_blanks_filled().y, cut[1].with_blanks_filled().y)
+
+
+def test_when_a_style_has_no_forecast_then_its_need_is_said_to_be_missing():
+    history = replace(panel([2, 3], [1, 3], [50, 50]), unit="yds")
+    mean = np.array([[1.0], [np.nan], [np.nan]])
+    forecast = Forecast(STYLES, 100, "W-MON", (0.5,), mean, mean[..., None], np.array(["arima", "", ""]),
+                        np.zeros(3, dtype=np.int64), np.full(3, ""), np.full(3, ""))  # fmt: skip
+    (said,) = without_forecast(LINKS, history, forecast)
+    assert "no forecast of 1 styles" in said  # C has none either, and is made of nothing
+    assert "4 of 109 yds" in said
+    assert without_forecast(LINKS, history, replace(forecast, made_by=np.full(3, "arima"))) == ()
+    needed = yarn_paths(LINKS, OfStyles(history, forecast, 2), 1, 4)
+    assert np.isfinite(needed).all()
 
 
 @pytest.mark.parametrize("length", [1, 5])
