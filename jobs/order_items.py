@@ -118,9 +118,21 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
         known["moq"] = of.map(table["moq_lb"]).to_numpy(dtype=np.float64)
     else:
         notes.append(f"the table {NAMES['suppliers']} is missing: lead times and minimum orders are defaults")
+    notes += _assumed_weights(links, volume, panel.unit, told)
     shares = on_time_shares(company.purchase_orders, substitution)
     known["supplier_reliability"] = of.map(shares).to_numpy(dtype=np.float64)
     return Wanted(YARNS, known, "lbs", links, tuple(notes), links.matches)
+
+
+def _assumed_weights(links: Explosion, volume: Floats, unit: str, told: CompanySettings) -> list[str]:
+    """What of the yarns' demand rests on a yard's assumed weight, in words; volume [N] of the styles in `unit`."""
+    uses = np.isin(np.arange(len(links.styles)), links.style_at)
+    rough = uses & links.assumed
+    if not rough.any():
+        return []
+    ounces, n = told.assumed_ounces_per_yard, int(uses.sum())
+    return [f"assumed: {ounces:g} ounces a yard for {int(rough.sum())} of {n} styles made of yarns, "
+            f"{volume[rough].sum():,.0f} of {volume[uses].sum():,.0f} {unit}"]  # fmt: skip
 
 
 def _parts_from_sum(known: pd.DataFrame, planning: Floats) -> None:

@@ -66,6 +66,16 @@ def test_when_parts_of_a_yarns_position_are_not_stated_then_the_planning_balance
     assert all("on_order" not in assumed[name] for name in expected)
 
 
+def test_when_a_yards_weight_is_assumed_then_the_proposal_says_of_how_much():
+    stock = frame("stock", ("y", "", "", "", 5.0, 4.0, 0.0, 9.0, 0.0, 3.0, pd.NaT))
+    bom = frame("bom", ("B", "y", 1.0, "lbs"))
+    cross = frame("cross_reference", ("A", "B", pd.NaT), ("C", "B", pd.NaT))
+    company = Company(stock=stock, bom=bom, cross_reference=cross, style_master=frame("style_master", ("A", 2.0)))
+    made = found(company, "yds", "A", "C", "D")
+    assert "assumed: 5.5 ounces a yard for 1 of 2 styles made of yarns, 8 of 16 yds" in made.notes
+    assert not any("assumed" in note for note in found(company, "lbs", "A", "C", "D").notes)
+
+
 def test_when_the_unit_sold_is_not_known_then_stock_is_taken_as_it_is():
     made = found(Company(style_stock=frame("style_stock", ("A", 10.0, "lbs"))), "", "A")
     assert made.known["on_shelf"].tolist() == [10.0]
