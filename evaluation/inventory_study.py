@@ -38,7 +38,8 @@ MOST_ITEMS = 4_000  # more teach nothing new and take minutes
 class Study:
     """What was learned and how good it is.
 
-    told: strict JSON, the report of `evaluation.inventory` with `dates`, `items` and `recommended` (chosen on the
+    told: strict JSON, the report of `evaluation.inventory` with `dates`, `items` (in = learned + judged + not drawn),
+    `decisions` (asked = priced on what followed + not known, of both halves) and `recommended` (chosen on the
     training items and dates by what followed there) and, on the judged decisions, `savings` of what orders are decided
     by: the recommended policy where it is a simple one, else the exact search.
     """
@@ -60,7 +61,8 @@ def study(
     Raises FitError ("Insufficient data") when the history is too short for the dates, the rows are too few, or what
     followed is not wholly known for any judged decision.
     """
-    chosen = np.arange(len(items))
+    n_items = len(items)
+    chosen = np.arange(n_items)
     if len(chosen) > MOST_ITEMS:
         chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:MOST_ITEMS])
         panel, items = panel.take(chosen), items.take(chosen)
@@ -76,7 +78,8 @@ def study(
     rows, facts, quantity = _merged([questions for questions, _ in lesson])
     fitted = recipe.fit(rows, facts, quantity, min_rows, max_rows, max_seconds)
     names = (EXACT, SURROGATE, *POLICIES)
-    choice = recommended(_judged(panel, lesson, fitted, settings), names)
+    followed = _judged(panel, lesson, fitted, settings)
+    choice = recommended(followed, names)
     others = [
         _at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, blanks, seed + 1) for at in judged_at
     ]
@@ -87,16 +90,24 @@ def study(
     judged = _judged(panel, held_out, fitted, settings)
     if not judged.n:
         raise FitError("Insufficient data: what followed is not wholly known for any judged decision",
-                       decisions=sum(len(questions.items) for questions, _ in held_out),
+                       decisions=_counts(held_out, 0)["asked"],
                        hint="Use a history with fewer unknown periods, or shorter lead times")  # fmt: skip
     day = panel.calendar.dates
     told = report(judged, target) | {
         "dates": {"learned": [str(d)[:10] for d in day(learned_at)], "judged": [str(d)[:10] for d in day(judged_at)]},
-        "items": {"in": len(items), "learned": int((half == 0).sum()), "judged": int((half == 1).sum())},
+        "items": {"in": n_items, "learned": int((half == 0).sum()), "judged": int((half == 1).sum()),
+                  "not_drawn": n_items - len(items)},
+        "decisions": {"learned_from": _counts(lesson, followed.n), "judged": _counts(held_out, judged.n)},
         "n_learned": fitted.n_rows, "recommended": choice,
         "savings": savings(judged, choice["policy"] if choice["policy"] in POLICIES else EXACT),
     }  # fmt: skip
     return Study(fitted, judged, told)
+
+
+def _counts(found: list[tuple[Questions, Ints]], priced: int) -> dict[str, int]:
+    """Decisions asked = priced on what followed + those of which that is not wholly known."""
+    asked = sum(len(questions.items) for questions, _ in found)
+    return {"asked": asked, "priced": priced, "not_known": asked - priced}
 
 
 def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list[int], list[int]]:

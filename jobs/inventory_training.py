@@ -181,10 +181,13 @@ def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[st
     rows = {row["policy"]: row for row in report["policies"]}
     met = "missed" if report["below_threshold"] else "met"
     quantity, items = report["quantity"], report["items"]
+    lost, asked = (sum(one[name] for one in report["decisions"].values()) for name in ("not_known", "asked"))
     accuracy = "not measurable" if quantity["accuracy"] is None else f"{quantity['accuracy']:.3f}"
     beside = ", ".join(f"{name} {_share(rows[name]['expected_regret'])}" for name in POLICIES)
     return [
-        f"Items     {items['learned']} {report['kind']} learned from, {items['judged']} others judged at later dates",
+        f"Items     {items['learned']} {report['kind']} learned from, {items['judged']} others judged at later dates"
+        + (f"; {items['not_drawn']} of {items['in']} not drawn" if items["not_drawn"] else ""),
+        *([f"Unknown   {lost} of {asked} decisions are not priced: what followed is not wholly known"] if lost else []),
         f"Regret    {_share(rows[SURROGATE]['expected_regret'])} above the exact search; {beside}",
         f"Followed  {_share(rows[SURROGATE]['beyond_bound'])} above the clairvoyant cost, "
         f"the exact search {_share(rows['exact']['beyond_bound'])}",

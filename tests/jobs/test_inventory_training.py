@@ -46,6 +46,8 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     root = registry_of(settings).root.parent
     report = strict_json(root / "runs" / "study" / "evaluation.json")
     assert report["items"]["learned"] + report["items"]["judged"] == report["items"]["in"] == 24
+    assert report["items"]["not_drawn"] == report["decisions"]["judged"]["not_known"] == 0
+    assert report["decisions"]["judged"]["asked"] == report["n"]
     assert max(report["dates"]["learned"]) < min(report["dates"]["judged"])
     rows = {row["policy"]: row for row in report["policies"]}
     assert rows["exact"]["expected_regret"] == 0

@@ -1,0 +1,48 @@
+"""The study of the order surrogate: what is left out is counted, and no history is filled from what came later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from demand.errors import FitError
+from demand.panel import Panel
+from evaluation import inventory_study
+from evaluation.inventory_study import study
+from models.inventory.settings import InventorySettings
+from models.inventory.surrogate import OrderSurrogate
+from tests.models.inventory.made import items_of
+
+SETTINGS = InventorySettings(paths=4, review_days=7)
+N, WEEKS = 12, 60
+
+
+def made(unknown=()):
+    y = np.random.default_rng(5).poisson(6.0, (N, WEEKS)).astype(float)
+    for series, period in unknown:
+        y[series, period] = np.nan
+    items = items_of(N, lead_days=7)
+    return Panel(items.ids, np.arange(N + 1) * WEEKS, y.ravel(), 2800, "W-MON"), items
+
+
+def told(unknown=()):
+    return study(*made(unknown), OrderSurrogate(n_estimators=3), SETTINGS, target=0.5, min_rows=5).told
+
+
+def test_when_items_are_cut_and_windows_are_unknown_then_both_are_counted(monkeypatch):
+    whole = told()
+    assert whole["items"]["in"] == N
+    assert whole["decisions"]["judged"] == {"asked": whole["n"], "priced": whole["n"], "not_known": 0}
+    holes = told([(series, WEEKS - 2) for series in range(0, N, 2)])
+    judged = holes["decisions"]["judged"]
+    assert judged["asked"] == whole["n"]
+    assert judged["asked"] - judged["priced"] == judged["not_known"] > 0
+    assert judged["priced"] == holes["n"]
+    monkeypatch.setattr(inventory_study, "MOST_ITEMS", N - 3)
+    few = told()["items"]
+    assert (few["in"], few["not_drawn"], few["learned"] + few["judged"]) == (N, 3, N - 3)
+
+
+def test_when_nothing_that_followed_is_known_then_there_is_nothing_to_judge():
+    with pytest.raises(FitError, match="not wholly known for any judged decision"):
+        told([(series, period) for series in range(N) for period in range(WEEKS - 12, WEEKS)])
