@@ -119,7 +119,8 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
     else:
         notes.append(f"the table {NAMES['suppliers']} is missing: lead times and minimum orders are defaults")
     notes += _assumed_weights(links, volume, panel.unit, told)
-    shares = on_time_shares(company.purchase_orders, substitution)
+    as_of = None if told.as_of is None else pd.Timestamp(told.as_of)
+    shares = on_time_shares(company.purchase_orders, substitution, as_of)
     known["supplier_reliability"] = of.map(shares).to_numpy(dtype=np.float64)
     return Wanted(YARNS, known, "lbs", links, tuple(notes), links.matches)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +77,19 @@ def test_when_a_yards_weight_is_assumed_then_the_proposal_says_of_how_much():
     made = found(company, "yds", "A", "C", "D")
     assert "assumed: 5.5 ounces a yard for 1 of 2 styles made of yarns, 8 of 16 yds" in made.notes
     assert not any("assumed" in note for note in found(company, "lbs", "A", "C", "D").notes)
+
+
+def test_when_the_day_is_told_then_orders_that_are_late_by_then_count_as_late():
+    day, late = pd.Timestamp("2025-01-06"), pd.Timestamp("2025-03-03")
+    stock = frame("stock", ("y", "Mill", "", "", 5.0, 4.0, 0.0, 9.0, 0.0, 3.0, pd.NaT))
+    bom, cross = frame("bom", ("B", "y", 1.0, "lbs")), frame("cross_reference", ("A", "B", pd.NaT))
+    orders = frame("purchase_orders", *[("y", "Mill", day, late, late, 9.0, 9.0, 3.0)] * 20)
+    company = Company(stock=stock, bom=bom, cross_reference=cross, purchase_orders=orders)
+    shares = [
+        found(company, "lbs", "A", told=replace(TOLD, as_of=as_of)).known["supplier_reliability"].tolist()
+        for as_of in (None, date(2025, 3, 1), date(2025, 4, 1))
+    ]
+    assert shares == [[1.0], [1.0], [0.0]]
 
 
 def test_when_the_unit_sold_is_not_known_then_stock_is_taken_as_it_is():
