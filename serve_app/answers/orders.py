@@ -11,16 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from demand.errors import VersionUnreadable
-from demand.panel import Panel
+from demand.panel import Floats, Panel
 from demand.settings import build
 from models.base import Forecast
 from models.files import read_json
 from models.inventory.decide import Decided, decide
 from models.inventory.features import seasonality_index
+from models.inventory.items import Items
 from models.inventory.known import blank, decidable
 from models.inventory.paths import Days, forecast_paths
 from models.inventory.policies import POLICIES
-from models.inventory.search import window_days
+from models.inventory.search import chunks, window_days
 from models.inventory.settings import InventorySettings
 from serve_app.answers.asked import Answer, head, page
 from serve_app.book import Book
@@ -29,6 +30,7 @@ from serve_app.schemas.parameters import ProposalParameters
 from serve_app.schemas.units import number, units
 
 MEMORY_MB = 32.0  # of one answer's arrays: several are made at once
+MOST_PATHS = 256  # of an item: one with a window of two years fits that memory
 NEXT_STEP = "nothing was proposed yet. Run python -m jobs.replenish"
 _FRACTIONS = ("service", "service_without_order", "wanted_service")
 _FIGURES = ("on_shelf", "on_order", "allocated", "unit_cost", "lead_time_days", "service_level", "ordering_cost",
@@ -43,7 +45,11 @@ class Filed(Protocol):
 
 
 def order_quantities(book: Book, asked: OrderRequest) -> Answer:
-    """A decision for each item of the request, in its order; one that lacks stock, cost or a forecast says so."""
+    """A decision for each item of the request, in its order; one that lacks stock, cost or a forecast says so.
+
+    Items of the same window are decided together, in blocks that fit MEMORY_MB: no answer depends on other items, but
+    for rounding.
+    """
     settings = _settings(book)
     known = blank(len(asked.items))
     known["item"] = [f"{place:04d}" for place in range(len(asked.items))]
@@ -53,25 +59,23 @@ def order_quantities(book: Book, asked: OrderRequest) -> Answer:
     made = {place: _demand(book, item.style) for place, item in enumerate(asked.items)}
     by = {place: _made_by(book, item.style) for place, item in enumerate(asked.items)}
     has = np.array([made[int(row)] is not None for row in ready.rows], dtype=bool)
-    rows = ready.rows[has]
-    decided = None
-    if len(rows):
-        items = ready.items.take(has)
-        days = Days.after(book.calendar, book.last_period, int(window_days(items, settings.review_days).max()))
-        history, forecast = _joined([found for row in rows if (found := made[int(row)]) is not None], book)
-        longest = int(np.asarray(book.styles(book.served)["n_periods"]).max())
-        paths = forecast_paths(forecast, history, days.periods, settings.paths, longest)
-        season = seasonality_index(history, days)
-        decided = decide(items, ready.on_shelf[has], paths, days, season, settings, "exact")
-    place_of = {int(row): place for place, row in enumerate(rows)}
+    rows, items, on_shelf = ready.rows[has], ready.items.take(has), ready.on_shelf[has]
+    columns: dict[int, dict[str, Any]] = {}
+    for block, length in chunks(window_days(items, settings.review_days), settings.paths, settings.memory_mb):
+        demand = [found for row in rows[block] if (found := made[int(row)]) is not None]
+        decided = _decide(book, items.take(block), on_shelf[block], demand, length, settings)
+        columns |= {
+            int(row): {name: values[at] for name, values in decided.columns.items()}
+            for at, row in enumerate(rows[block])
+        }
     assumed = {int(row): str(names) for row, names in zip(ready.rows, ready.assumed, strict=True)}
     quantities = []
     for place, item in enumerate(asked.items):
-        if decided is None or place not in place_of:
+        if place not in columns:
             lacks = [*ready.missing.get(place, ()), *(["forecast"] if made[place] is None else [])]
             quantities.append(_nothing(item, lacks) | {"made_by": by[place]})
         else:
-            quantities.append(_one(item, decided, place_of[place], assumed[place], book) | {"made_by": by[place]})
+            quantities.append(_one(item, columns[place], assumed[place], book) | {"made_by": by[place]})
     return {
         **head(book, book.served, (), _FRACTIONS),
         "made_by": book.served,
@@ -79,6 +83,18 @@ def order_quantities(book: Book, asked: OrderRequest) -> Answer:
         "review_days": settings.review_days,
         "quantities": quantities,
     }
+
+
+def _decide(
+    book: Book, items: Items, on_shelf: Floats, demand: Sequence[tuple[Panel, Floats, Floats]], length: int,
+    settings: InventorySettings,
+) -> Decided:  # fmt: skip
+    """The decisions of items [n] with the same window of `length` days; demand [n] as `_demand` gives it."""
+    days = Days.after(book.calendar, book.last_period, length)
+    history, forecast = _joined(demand, book)
+    longest = int(np.asarray(book.styles(book.served)["n_periods"]).max())
+    paths = forecast_paths(forecast, history, days.periods, settings.paths, longest)
+    return decide(items, on_shelf, paths, days, seasonality_index(history, days), settings, "exact")
 
 
 def order_proposal(filed: Filed, asked: ProposalParameters, today: date) -> Answer:
@@ -146,9 +162,9 @@ def _counts(found: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _settings(book: Book) -> InventorySettings:
-    """The defaults the release was made with, ours where it is older than they are; in little memory."""
+    """The defaults the release was made with, ours where it is older than they are; in little memory, of few paths."""
     found = build(InventorySettings, dict(book.config.get("inventory") or {}), "inventory")
-    return replace(found, memory_mb=MEMORY_MB)
+    return replace(found, memory_mb=MEMORY_MB, paths=min(found.paths, MOST_PATHS))
 
 
 def _demand(book: Book, style: str) -> tuple[Panel, np.ndarray, np.ndarray] | None:
@@ -182,8 +198,7 @@ def _joined(found: Sequence[tuple[Panel, np.ndarray, np.ndarray]], book: Book) -
     return history, forecast
 
 
-def _one(item: OrderItem, decided: Decided, at: int, assumed: str, book: Book) -> dict[str, Any]:
-    column = {name: values[at] for name, values in decided.columns.items()}
+def _one(item: OrderItem, column: Mapping[str, Any], assumed: str, book: Book) -> dict[str, Any]:
     flagged = [("demand_variability", "assumed_variability"), ("seasonality_index", "assumed_seasonality")]
     quantity = float(column["quantity"])
     empty = column["cover_days"]

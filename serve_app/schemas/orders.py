@@ -103,7 +103,7 @@ class Quantity(Body):
 
 
 class QuantitiesAnswer(Answer):
-    """How much to order now, by exact search over the released forecast's demand paths."""
+    """How much to order now, by exact search over the released forecast's demand paths, at most 256 of an item."""
 
     made_by: Annotated[str, Field(description="The served model; a style that fell back says its own")]
     method: Literal["exact"]

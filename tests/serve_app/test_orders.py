@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from models.inventory.decide import decide
 from models.registry import Registry
+from serve_app.answers import orders
 from serve_app.answers.orders import order_quantities
 from serve_app.product import build
 from serve_app.schemas.orders import OrderRequest
@@ -78,6 +81,46 @@ def test_when_asked_twice_then_the_bytes_are_the_same_and_the_company_of_others_
     assert first.content == again.content
     alone = asked(client, {"style": "S005", **KNOWN, "on_shelf": 9000}).json()["quantities"]
     assert alone == first.json()["quantities"][1:]
+    leads = (("A/1", 60), ("=1+1", 3), ("S005", 90))
+    others = [{"style": style, **KNOWN, "lead_time_days": lead} for style, lead in leads]
+    among = asked(client, *others, {"style": "S005", **KNOWN, "on_shelf": 9000}).json()["quantities"]
+    assert alone == among[3:]
+
+
+def figures(answer):
+    """The numbers of each item's answer, those beside it among them."""
+    flat = []
+    for one in answer["quantities"]:
+        beside = {f"{policy['policy']}_{name}": value for policy in one["beside"] for name, value in policy.items()}
+        flat.append({name: value for name, value in (one | beside).items() if isinstance(value, float)})
+    return flat
+
+
+def test_when_memory_is_small_then_blocks_are_and_the_answers_stay(root, monkeypatch):
+    book = open_book(root)
+    styles = ("A/1", "=1+1", "S005")
+    items = [{"style": style, **KNOWN, "lead_time_days": lead} for style in styles for lead in (60, 90)]
+    request = OrderRequest.model_validate({"items": items})
+    whole = figures(order_quantities(book, request))
+    sizes = []
+
+    def counted(items, *told):
+        sizes.append(len(items))
+        return decide(items, *told)
+
+    monkeypatch.setattr(orders, "decide", counted)
+    assert figures(order_quantities(book, request)) == whole
+    assert sizes == [3, 3]
+    monkeypatch.setattr(orders, "MEMORY_MB", 1.0)
+    for own, one in zip(figures(order_quantities(book, request)), whole, strict=True):
+        assert own == pytest.approx(one, rel=1e-9)  # sums of other lengths round otherwise
+    assert sizes[2:] == [1] * 6
+
+
+def test_when_a_release_was_made_with_many_paths_then_an_answer_takes_fewer(root):
+    book = SimpleNamespace(config={"inventory": {"paths": 2000}})
+    assert orders._settings(book).paths == orders.MOST_PATHS
+    assert orders._settings(SimpleNamespace(config={"inventory": {"paths": 9}})).paths == 9
 
 
 def test_when_something_is_not_known_then_it_is_named_and_nothing_is_made_up(client):
