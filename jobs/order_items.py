@@ -42,7 +42,8 @@ class Wanted:
 
 def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, table: str | None,
            substitution: SubstitutionSettings) -> Wanted:  # fmt: skip
-    """items: styles, yarns, or auto = yarns when the company's yarn stock and bill of materials are there.
+    """items: styles, yarns, or auto = yarns when the company's yarn stock, bill of materials and cross-reference
+    are there.
 
     Raises DataError naming the table that is missing when yarns are asked for, SettingsError when nothing says what is
     in stock.

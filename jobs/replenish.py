@@ -273,7 +273,7 @@ def _one(values: pd.Series) -> float | None:
 
 
 def file_latest(settings: Settings, made: Mapping[str, Any], run_id: str, moment: datetime) -> Path:
-    """latest.json and latest.parquet of `<storage.root>/orders`, for those who serve them."""
+    """latest.json of `<storage.root>/orders`, for those who serve it: the summary and the dearest orders."""
     root = Path(settings.storage.root) / LATEST
     root.mkdir(parents=True, exist_ok=True)
     at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -27,7 +27,8 @@ class InventorySettings:
     stockout_cost: a unit short. supplier_reliability: share of orders in time. seasonality_index: where the history has
     less than two seasons. review_days: until the next decision. lot, moq: what can be ordered. paths: demand paths an
     item. method: auto = exact, or the surrogate for more than `exact_items` items when one is stored and nothing
-    simpler was cheaper. items: which ones are decided on, auto = yarns when the company's tables are there.
+    simpler was cheaper. items: which ones are decided on, auto = yarns when the company's yarn stock, bill of materials
+    and cross-reference are there.
     demand: where paths come from. table: a file of one row an item, see jobs/README.md. memory_mb: of one chunk.
     """
 
