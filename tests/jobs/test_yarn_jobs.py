@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from functools import cache
 
@@ -25,6 +26,7 @@ from jobs.trained import all_fingerprints, outcome
 from jobs.yarns import read_yarn_tables, with_model
 from models.decision_release import decision_registry
 from models.job import Ask, Job, now_utc, stamp
+from models.substitutes import open_substitutes
 from models.yarn_substitution import KIND
 from tests.jobs.conftest import embedded
 
@@ -175,6 +177,20 @@ def test_when_there_is_no_model_then_the_rule_answers_and_signs(folder, tmp_path
 def test_when_enable_ml_is_false_then_the_rule_answers_though_there_is_a_model(root, folder):
     assert ask(root, folder, "enable_ml=false", "run_id=off", "yarn=18003") == 0
     assert (pd.read_parquet(root / "runs" / "off" / "substitutes.parquet")["made_by"] == "rule").all()
+
+
+def test_when_the_rule_ranks_once_then_the_trained_classifier_is_kept_and_ranks_in_the_next_run(root, folder, tmp_path):
+    shutil.copytree(root, tmp_path / "s")
+    trained = registry(root).open("champion").manifest["models"]
+    assert ask(tmp_path / "s", folder, "enable_ml=false", "run_id=ruled") == 0
+    ruled = registry(tmp_path / "s").open("champion")
+    assert (ruled.manifest["served"], ruled.manifest["models"]) == ("rule", trained)
+    assert open_substitutes(ruled).made_by == "rule"
+    assert ask(tmp_path / "s", folder, "run_id=again") == 0
+    assert (pd.read_parquet(tmp_path / "s" / "runs" / "again" / "substitutes.parquet")["made_by"] == KIND).all()
+    again = registry(tmp_path / "s").open("champion")
+    assert (again.manifest["served"], again.manifest["models"]) == (KIND, trained)
+    assert open_substitutes(again).made_by == KIND
 
 
 @pytest.mark.parametrize(
