@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -249,6 +250,16 @@ def test_when_a_model_was_trained_then_it_is_not_due_before_its_time_unless_it_i
     assert due_apart(settings_of(root), now_utc()) == Apart()  # no tables, not asked for
     assert without_decisions(told) is None
     assert without_decisions(settings_of(root, only=["arima", KIND])).only == ("arima",)
+
+
+def test_when_a_training_was_held_back_then_the_next_is_due_when_its_time_has_come(folder, tmp_path):
+    settings, now = settings_of(tmp_path, company__folder=str(folder)), datetime(2025, 9, 10, tzinfo=UTC)
+    entry = {"model_type": KIND, "trained_at": stamp(now - timedelta(days=1))}
+    registry(tmp_path).append_history([entry | {"status": "failed"}])
+    assert KIND in due_apart(settings, now).train
+    registry(tmp_path).append_history([entry | {"status": "success", "release": 1, "promotion": {"passed": False}}])
+    assert "trained on 2025-09-09" in due_apart(settings, now).idle[KIND]
+    assert KIND in due_apart(settings, now + timedelta(days=40)).train
 
 
 def test_when_a_key_of_substitution_changes_then_so_does_what_is_ranked(folder, tmp_path):
