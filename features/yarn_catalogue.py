@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from demand.company.notation import CONSTRUCTIONS, PROCESSES, read_yarns
+from demand.company.notation import PROCESSES, read_yarns
 from features.yarn_settings import SubstitutionSettings
 
 Floats = NDArray[np.float64]
@@ -141,11 +141,6 @@ def on_time_shares(
     by_supplier = kept.groupby(counted["supplier"].astype(str))
     shares = by_supplier.mean()[by_supplier.size() >= settings.min_orders]
     return shares[shares.index != ""].astype(np.float64)
-
-
-def construction_words(catalogue: YarnCatalogue) -> NDArray[np.str_]:
-    """[N] filament, spun or unknown."""
-    return np.array(CONSTRUCTIONS)[catalogue.construction]
 
 
 def _codes(texts: NDArray[np.str_]) -> Ints:

@@ -46,9 +46,9 @@ def without_decisions(settings: Settings) -> Settings | None:
 
 
 def due_apart(settings: Settings, now: datetime) -> Apart:
-    """By the rules of the other models: a first training, force, its turn (`due`, or today's trigger), or a version
-    older than its retrain frequency and the grace days. Where the company's tables are not given, a kind is left alone
-    unless it is asked for by name or its turn has come."""
+    """By the rules of the other models: a first training, force, its turn (`due`, or today's trigger), or a last
+    training longer ago than its retrain frequency and the grace days. Where the company's tables are not given, a kind
+    is left alone unless it is asked for by name or its turn has come."""
     chosen = chosen_decisions(settings)
     day = now.astimezone(settings.schedule.zone).date()
     turn = models_due(settings.schedule, day) if settings.due is None else settings.due
@@ -136,13 +136,15 @@ def record_idle(settings: Settings, idle: Mapping[str, str]) -> None:
 
 
 def _fresh(kind: str, settings: Settings, now: datetime) -> str:
-    """Why a model need not train yet; "" when it has to."""
+    """Why a model need not train yet; "" when it has to. The last training counts, also one that may not serve: the
+    same tables would be judged the same."""
     registry = decisions_of(settings, kind)
-    if registry.alias("champion") is None:
+    times = [entry["trained_at"] for entry in registry.history() if entry["status"] == "success"]
+    if registry.alias("champion") is not None:
+        models = registry.open("champion").manifest["models"]
+        times += [models[kind]["trained_at"]] if kind in models else []
+    if not times:
         return ""
-    entry = registry.open("champion").manifest["models"].get(kind)
-    if entry is None:
-        return ""
-    trained = datetime.fromisoformat(str(entry["trained_at"]))
+    trained = max(datetime.fromisoformat(str(at)) for at in times)
     limit = timedelta(days=settings.models[kind].retrain_frequency_days + settings.schedule.grace_days)
     return "" if now - trained > limit else f"not due; trained on {trained.date()}, force=true trains all the same"

@@ -46,11 +46,13 @@ class OfStyles:
     longest: int
 
     def paths(self, periods: int, n_paths: int) -> Floats:
+        """Demand a period of each style [n, S, periods], in the unit sold; NaN where a style has no made forecast."""
         if self.forecast is None:
             return past_paths(self.history, periods, n_paths, self.longest)
         return forecast_paths(self.forecast, self.history, periods, n_paths, self.longest)
 
     def take(self, rows: Ints) -> OfStyles:
+        """The styles at these places, in this order; `longest` stays the fleet's."""
         forecast = None if self.forecast is None else self.forecast.take(rows)
         return replace(self, history=self.history.take(rows), forecast=forecast)
 

@@ -265,7 +265,7 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
     Enabled baselines always run: they are the yardstick. `only` chooses among the other models; asking for the ensemble
     brings its enabled members. Without `only`: every enabled model that can be trained. enable_ml false: baselines
     alone. Models that do not forecast are never among them, see `chosen_decisions`. Raises SettingsError when `only`
-    names a model that is unknown, disabled or not available yet.
+    names a model that is unknown or disabled.
     """
     enabled = [kind for kind, config in settings.models.items() if config.enabled]
     baselines = [kind for kind in BASELINES if kind in enabled]

@@ -69,7 +69,7 @@ def body(settings: Settings) -> int:
     else:
         show(_shortages(answering, wanted, frame), *wrapped(_counted(facts)))
         if not lost:
-            number = _release(registry, champion if model is not None else None, tables, settings, ran, manifest)
+            number = _release(registry, champion, answering.made_by, tables, settings, ran, manifest)
             show(f"Release   {registry.place(f'releases/{number:06d}')}")
     show(f"Table     {ran.file('substitutes.csv')}")
     return FAILED if lost else OK
@@ -127,26 +127,25 @@ def _place(answering: Substitutes, yarn: str) -> Ints:
 
 
 def _release(
-    registry: Registry, champion: Release | None, tables: YarnTables, settings: Settings, ran: RunFolder,
+    registry: Registry, champion: Release | None, made_by: str, tables: YarnTables, settings: Settings, ran: RunFolder,
     manifest: Mapping[str, Any],
 ) -> int:  # fmt: skip
-    """Today's yarns, with the model that ranked them, as the release that answers. Returns its number.
+    """Today's yarns, ranked by `made_by`, as the release that answers. Returns its number.
 
-    Not a training: the model keeps its figures and the day it was trained, the history has no new entry.
+    Not a training: the champion's model is taken over even where the rule ranks (enable_ml=false), so that a later run
+    can rank by it again; it keeps its figures and the day it was trained, the history has no new entry.
     """
     before = registry.alias("champion")
+    models: Mapping[str, Any] = {} if champion is None else champion.manifest["models"]
 
     def fill(folder: Path) -> Mapping[str, Any]:
-        models: Mapping[str, Any] = {}
-        if champion is not None:
+        if champion is not None and models:
             shutil.copytree(champion.file(MODEL), folder / MODEL)
-            models = champion.manifest["models"]
         write_yarns(folder, tables, settings)
-        served = RULE if champion is None else KIND
-        return {"run_id": ran.run_id, "created": manifest["created"], "served": served, "models": dict(models)}
+        return {"run_id": ran.run_id, "created": manifest["created"], "served": made_by, "models": dict(models)}
 
     number = registry.publish(fill)
-    ranked_by = "the rule" if champion is None else f"the model of release {champion.number}"
+    ranked_by = "the rule" if champion is None or made_by == RULE else f"the model of release {champion.number}"
     registry.promote(number, expected=before, facts={"forced": False, "reason": f"today's yarns, {ranked_by}"})
     return number
 

@@ -165,15 +165,20 @@ class Substitutes:
 
 
 def model_of(release: Release | None) -> FittedSubstitution | None:
-    """The classifier of a release; None where the rule answers."""
+    """The classifier that a release keeps, whether it ranks there or not; None where there is none."""
     if release is None or not release.manifest["models"]:
         return None
     return FittedSubstitution.load(release.file(MODEL))
 
 
 def open_substitutes(release: Release) -> Substitutes:
-    """What a release answers with. Raises VersionUnreadable."""
-    return Substitutes.load(release.file(YARNS), model_of(release))
+    """What a release answers with: its classifier, or the rule where that served. Raises VersionUnreadable."""
+    return Substitutes.load(release.file(YARNS), None if ruled(release) else model_of(release))
+
+
+def ruled(release: Release) -> bool:
+    """Whether the rule ranks in a release, with or without a classifier kept beside it."""
+    return bool(release.manifest["served"] == RULE)
 
 
 def _runs(a: Ints, found: Ints) -> Ints:

@@ -33,6 +33,7 @@ class Labelled:
 
     @property
     def yarns(self) -> Ints:
+        """Numbers of all yarns in the pairs, ascending, each once."""
         return np.unique(np.concatenate([self.a, self.b]))
 
 

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from demand.errors import DemandError
 from serve_app.auth import Door, declared
+from serve_app.dashboard.routes import unknown_page
 from serve_app.docs import add_docs
 from serve_app.edge import Edge
 from serve_app.limits import Places, Rates
@@ -119,11 +120,20 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """Starlette's own: no such path, no such method."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and _by_a_person(request):
+        return unknown_page()
     words = WORDS.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path[:200]}" if error.status_code in (404, 405) else str(error.detail)
     hint = "; see /docs" if error.status_code in (404, 405) else ""
     headers = {**(error.headers or {}), **({"Allow": _allowed(request)} if error.status_code == 405 else {})}
     return await _refused(request, Refused(error.status_code, words, detail + hint, headers=headers))
+
+
+def _by_a_person(request: Request) -> bool:
+    """Whether a browser asks for a page; below /api a program's answer is right for it too."""
+    path: str = request.scope["path"]
+    wanted = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return wanted and path != "/api" and not path.startswith("/api/")
 
 
 def _allowed(request: Request) -> str:

@@ -78,6 +78,7 @@ def principal_of(request: Request) -> Principal:
 
 
 def unauthorized(detail: str) -> Refused:
+    """401 for a caller without a valid token: `detail` says what is wrong, the rest how a token is made and sent."""
     hint = "Send it as Authorization: Bearer TOKEN; one is made with python -m jobs.token name=NAME role=read"
     return Refused(401, "no_valid_token", f"{detail}. {hint}", headers={"WWW-Authenticate": "Bearer"})
 

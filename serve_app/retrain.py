@@ -19,14 +19,14 @@ from starlette.responses import Response
 from demand.company.tables import COLUMNS
 from demand.errors import VersionNotFound, VersionUnreadable
 from demand.masking import masked
-from models.catalog import CLOSED_LIST, MODELS
+from models.catalog import CLOSED_LIST
+from models.decision_release import KINDS as DECISIONS
 from models.detached import start_job
 from models.ensemble import KIND
 from models.files import read_json
 from models.job import Ask, Job
 from models.ledger import SCHEDULE, KeyReused, Ledger
 from models.registry import Registry
-from models.yarn_substitution import KIND as YARNS
 from serve_app.auth import principal_of, role
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
@@ -37,6 +37,7 @@ from serve_app.state import Config, State
 MAX_BODY = 10_000  # bytes
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 _NO_TABLES = "there are no tables to learn from: start the service with company.folder="
+_MORE_TABLES = {"inventory_optimization": " or inventory.table="}  # what else may feed a kind
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ROOT = Path(__file__).resolve().parents[1]  # where the jobs are that the command names
 
@@ -63,14 +64,16 @@ class Retraining:
         """From what the service was told: the jobs get the same settings."""
         root, plain = Path(config.storage_root), config.plain
         configured, storage = plain.get("models", {}), plain.get("storage", {})
-        refused = dict.fromkeys(CLOSED_LIST, "training it is not available yet")
-        for kind in (*MODELS, KIND, YARNS):
+        refused = {}
+        tables = any(plain.get("company", {}).get(name) for name in ("folder", *COLUMNS))
+        fed = {"inventory_optimization": tables or bool(plain.get("inventory", {}).get("table"))}
+        for kind in CLOSED_LIST:
             enabled = configured.get(kind, {}).get("enabled", True)
             refused[kind] = "" if enabled else f"it is disabled: models.{kind}.enabled=false"
             if not plain.get("enable_ml", True):
                 refused[kind] = "only baselines are trained: enable_ml=false"
-        if not any(plain.get("company", {}).get(name) for name in ("folder", *COLUMNS)):
-            refused[YARNS] = refused[YARNS] or _NO_TABLES
+            if kind in DECISIONS and not fed.get(kind, tables):
+                refused[kind] = refused[kind] or _NO_TABLES + _MORE_TABLES.get(kind, "")
         models = tuple(kind for kind, why in refused.items() if not why)
         only = plain.get("only") or models
         return cls(
@@ -78,7 +81,7 @@ class Retraining:
             command=(sys.executable, "-m", "jobs.retrain", *config.arguments),
             told=tuple(masked(text) for text in config.arguments),
             models=models,
-            everything=tuple(kind for kind in models if kind in only or (KIND in only and kind != YARNS)),
+            everything=tuple(kind for kind in models if kind in only or (KIND in only and kind not in DECISIONS)),
             refused={kind: why for kind, why in refused.items() if why},
             runs=root / storage.get("training_registry", "runs"),
         )  # fmt: skip

@@ -35,6 +35,7 @@ class Outcome:
 
     @property
     def fill(self) -> Floats:
+        """Share of the demanded units that were served [n]; 1 where nothing is demanded."""
         share = np.divide(self.short, self.demanded, out=np.zeros(len(self.short)), where=self.demanded > 0)
         return np.asarray(1.0 - share)
 

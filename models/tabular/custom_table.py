@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from demand.business_table import BusinessTable, read_business_table
+from demand.business_table import BusinessTable, Kind, read_business_table
 from demand.errors import SchemaError
 from demand.sources import SourceSettings
 from features.tabular.base import require
@@ -46,8 +46,9 @@ def custom_table(
 ) -> CustomTable:
     """`CustomFeatureEngineering.complete_feature_pipeline` of a file.
 
-    None = as the file says: the only date column, every number that is no id, every text of up to 1,000 categories.
-    Raises as the reader does, and SchemaError for a missing column or several dates.
+    None = as the file says: the only date column, every number that is no id, every text of up to 1,000 categories;
+    `told["columns_left_out"]` names the others and why. Raises as the reader does, and SchemaError for a missing column
+    or several dates.
     """
     table = read_business_table(source, date_format)
     frame, kinds = table.frame, table.kinds
@@ -55,11 +56,12 @@ def custom_table(
     require(frame, named, "custom features")
     if date is None:
         date = _only_date(table)
+    open_kinds = {kind for kind, given in (("number", columns), ("text", categories)) if given is None}
+    left_out = {name: why for name, kind in kinds.items() if kind in open_kinds and (why := _unfit(frame, name, kind))}
     if columns is None:
-        columns = tuple(name for name, kind in kinds.items() if kind == "number" and not looks_like_id(name))
+        columns = tuple(name for name, kind in kinds.items() if kind == "number" and name not in left_out)
     if categories is None:
-        texts = [name for name, kind in kinds.items() if kind == "text" and not looks_like_id(name)]
-        categories = tuple(name for name in texts if frame[name].nunique() <= MOST_CATEGORIES)
+        categories = tuple(name for name, kind in kinds.items() if kind == "text" and name not in left_out)
     maker = CustomFeatureEngineering()
     out = maker.complete_feature_pipeline(frame, date, columns, categories, group_col=group, nulls=nulls)
     return CustomTable(
@@ -67,10 +69,19 @@ def custom_table(
         {
             "rows": {"rows_in": table.rows_in, "used": len(frame), "left_out": dict(table.left_out)},
             "date": date, "columns": list(columns), "categories": list(categories), "group": group,
+            "columns_left_out": {name: why for name, why in left_out.items() if name not in (date, group)},
             "summary": maker.get_feature_summary(), "nulls": dict(maker.get_null_counts()),
             "personal_dropped": list(table.personal), "unreadable": dict(table.unreadable),
         },
     )  # fmt: skip
+
+
+def _unfit(frame: pd.DataFrame, name: str, kind: Kind) -> str:
+    """Why no feature is made of a column that nobody asked for; "" when some are."""
+    if looks_like_id(name):
+        return "an id"
+    found = int(frame[name].nunique()) if kind == "text" else 0
+    return f"{found:,} categories, more than {MOST_CATEGORIES:,}" if found > MOST_CATEGORIES else ""
 
 
 def _only_date(table: BusinessTable) -> str:

@@ -185,7 +185,7 @@ class MLModelFineTuning:
             "columns": {"aside": dict(roles.aside), "date": roles.date},
             "importance": [list(pair) for pair in importance],
             "problems": [one.as_json() for one in self._problems(parts, found["gap"], importance)],
-            "cross_validation": scorer.cross_validated() if self.settings.cross_validation else None,
+            "cross_validation": scorer.cross_validated(changed) if self.settings.cross_validation else None,
             "tuning": search,
             "hyperparameters": changed,
         }

@@ -64,8 +64,8 @@ def unknown_features(unknown: Mapping[str, int], n: int) -> list[Problem]:
     worst = sorted(many, key=lambda name: (-many[name], name))
     shown = ", ".join(f"{name} {many[name]:.0%}" for name in worst[:_NAMED])
     more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
-    return [Problem("unknown_features", f"values are missing: {shown}{more}",
-                    "Change the window, fill forward (nulls=fill), or leave these columns out")]  # fmt: skip
+    remedy = "Change the window, fill forward in the table, or leave these columns out with exclude"
+    return [Problem("unknown_features", f"values are missing: {shown}{more}", remedy)]
 
 
 def outliers_kept(n_outlying: int, n: int) -> list[Problem]:

@@ -64,9 +64,9 @@ class Scorer:
         score: float | None = found[headline(self._task)]
         return score
 
-    def cross_validated(self) -> dict[str, Any]:
-        """{measure, scores, mean, std, worst} over the folds that were asked for."""
-        scores = self.on_folds(self._settings.cross_validation, {})
+    def cross_validated(self, changed: dict[str, Any]) -> dict[str, Any]:
+        """{measure, scores, mean, std, worst} of the recipe that is used, over the folds that were asked for."""
+        scores = self.on_folds(self._settings.cross_validation, changed)
         known = [score for score in scores if score is not None]
         return {
             "measure": headline(self._task), "folds": len(scores), "scores": scores,

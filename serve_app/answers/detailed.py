@@ -208,6 +208,7 @@ def models_used(book: Book, model: str) -> list[str]:
 
 
 def days_text(days: int) -> str:
+    """A horizon as answers name it: `90 days`."""
     return f"{days} days"
 
 

@@ -47,6 +47,7 @@ class Placed:
         return total
 
     def take(self, places: np.ndarray[Any, Any]) -> Placed:
+        """The orders of the styles at these places, in this order."""
         return Placed(self.periods[places], self.overdue[places], self.undated[places], self.beyond[places],
                       self.assumed[places])  # fmt: skip
 

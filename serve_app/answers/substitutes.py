@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.release import Release
-from models.substitutes import FEATURES, Substitutes, open_substitutes
+from models.substitutes import FEATURES, Substitutes, open_substitutes, ruled
 from models.yarn_substitution import KIND
 from serve_app.answers.asked import Answer, page
 from serve_app.answers.columns import rows
@@ -26,7 +26,7 @@ FRACTIONS = ("probability", "score", *(name for name in FEATURES if name != "pri
 
 @dataclass(frozen=True, eq=False)
 class YarnBook:
-    """One release of yarns, opened: what every answer about substitutes is from."""
+    """One release of yarns, opened: what every answer about substitutes is from. model: who ranks, None = the rule."""
 
     number: int
     generated_at: str
@@ -36,8 +36,8 @@ class YarnBook:
     @classmethod
     def open(cls, release: Release) -> YarnBook:
         """Raises VersionUnreadable when the release cannot be used."""
-        models = release.manifest["models"]
-        return cls(release.number, str(release.manifest["created"]), models.get(KIND), open_substitutes(release))
+        model = None if ruled(release) else release.manifest["models"].get(KIND)
+        return cls(release.number, str(release.manifest["created"]), model, open_substitutes(release))
 
 
 def substitutes(book: YarnBook | None, asked: SubstitutesRequest) -> Answer:

@@ -68,6 +68,14 @@ def _route(page: Page, api_of: Callable[[Request], Api]) -> Callable[[Request], 
     return route
 
 
+def unknown_page() -> Response:
+    """What a person with a browser reads where there is no page: the way to those there are."""
+    said = Note("No page has this address. Choose one of those above, or see the API.")
+    html = frame("", "Page not found", "", [Section("", [said])])
+    headers = {"Content-Security-Policy": CONTENT_POLICY, "Cache-Control": "no-store"}
+    return Response(html, 404, headers, media_type=HTML)
+
+
 @cache
 def _files() -> dict[str, tuple[bytes, bytes, str]]:
     """name -> (bytes, the same compressed, media type): our own files, the report's style, Plotly's script."""

@@ -71,6 +71,7 @@ class CustomAnswer(Body):
     columns: list[str]
     categories: list[str]
     group: str | None
+    columns_left_out: Annotated[dict[str, str], Field(description="Column that no feature was made of -> why")]
     summary: CustomSummary
     nulls: Annotated[dict[str, int], Field(description="New column -> values not known, of those with any")]
     personal_dropped: Annotated[list[str], Field(description="Headers about people: their cells are not taken over")]

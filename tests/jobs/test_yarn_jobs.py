@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -25,6 +27,7 @@ from jobs.trained import all_fingerprints, outcome
 from jobs.yarns import read_yarn_tables, with_model
 from models.decision_release import decision_registry
 from models.job import Ask, Job, now_utc, stamp
+from models.substitutes import open_substitutes
 from models.yarn_substitution import KIND
 from tests.jobs.conftest import embedded
 
@@ -177,6 +180,20 @@ def test_when_enable_ml_is_false_then_the_rule_answers_though_there_is_a_model(r
     assert (pd.read_parquet(root / "runs" / "off" / "substitutes.parquet")["made_by"] == "rule").all()
 
 
+def test_when_the_rule_ranks_once_then_the_trained_classifier_is_kept_and_ranks_in_the_next_run(root, folder, tmp_path):
+    shutil.copytree(root, tmp_path / "s")
+    trained = registry(root).open("champion").manifest["models"]
+    assert ask(tmp_path / "s", folder, "enable_ml=false", "run_id=ruled") == 0
+    ruled = registry(tmp_path / "s").open("champion")
+    assert (ruled.manifest["served"], ruled.manifest["models"]) == ("rule", trained)
+    assert open_substitutes(ruled).made_by == "rule"
+    assert ask(tmp_path / "s", folder, "run_id=again") == 0
+    assert (pd.read_parquet(tmp_path / "s" / "runs" / "again" / "substitutes.parquet")["made_by"] == KIND).all()
+    again = registry(tmp_path / "s").open("champion")
+    assert (again.manifest["served"], again.manifest["models"]) == (KIND, trained)
+    assert open_substitutes(again).made_by == KIND
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
@@ -233,6 +250,16 @@ def test_when_a_model_was_trained_then_it_is_not_due_before_its_time_unless_it_i
     assert due_apart(settings_of(root), now_utc()) == Apart()  # no tables, not asked for
     assert without_decisions(told) is None
     assert without_decisions(settings_of(root, only=["arima", KIND])).only == ("arima",)
+
+
+def test_when_a_training_was_held_back_then_the_next_is_due_when_its_time_has_come(folder, tmp_path):
+    settings, now = settings_of(tmp_path, company__folder=str(folder)), datetime(2025, 9, 10, tzinfo=UTC)
+    entry = {"model_type": KIND, "trained_at": stamp(now - timedelta(days=1))}
+    registry(tmp_path).append_history([entry | {"status": "failed"}])
+    assert KIND in due_apart(settings, now).train
+    registry(tmp_path).append_history([entry | {"status": "success", "release": 1, "promotion": {"passed": False}}])
+    assert "trained on 2025-09-09" in due_apart(settings, now).idle[KIND]
+    assert KIND in due_apart(settings, now + timedelta(days=40)).train
 
 
 def test_when_a_key_of_substitution_changes_then_so_does_what_is_ranked(folder, tmp_path):

@@ -113,3 +113,29 @@ def test_when_a_path_ends_with_a_line_then_it_is_another_path(registry_root, tmp
     assert client.get("/api/styles/S000").status_code == 200
     answer = client.get(path)
     assert (answer.status_code, answer.json()["error"]) == (404, "unknown_path")
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "is_page"),
+    [
+        ("/nowhere", "text/html,application/xhtml+xml,*/*;q=0.8", True),
+        ("/%3Cscript%3Ealert(1)%3C/script%3E", "text/html", True),
+        ("/apis", "text/html", True),
+        ("/nowhere", "*/*", False),
+        ("/nowhere", "application/json", False),
+        ("/api/nowhere", "text/html", False),
+        ("/api", "text/html", False),
+    ],
+)
+def test_when_nothing_is_there_then_a_browser_gets_a_page_with_the_way_back_and_a_program_json(
+    tmp_path, path, accept, is_page
+):
+    answer = calls.client_of(calls.state_of(tmp_path), [router()]).get(path, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+    assert answer.headers["content-type"].startswith("text/html") == is_page
+    if is_page:
+        assert 'href="/styles"' in answer.text
+        assert "<script>alert" not in answer.text
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+    else:
+        assert answer.json()["error"] == "unknown_path"

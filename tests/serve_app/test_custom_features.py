@@ -62,6 +62,7 @@ def test_when_a_table_is_sent_then_its_features_come_back_as_the_library_makes_t
     said = answer.json()
     assert (said["date"], said["categories"]) == ("date", ["category"])
     assert said["columns"] == ["revenue", "engagement", "last_purchase_days_ago"]
+    assert said["columns_left_out"] == {"id": "an id"}
     assert said["personal_dropped"] == ["Customer"]
     assert said["rows"] == {"rows_in": 60, "used": 60, "left_out": {}}
     fetched = client.get(said["download_url"])

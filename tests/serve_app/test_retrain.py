@@ -61,6 +61,20 @@ def test_when_the_companys_tables_are_given_then_the_yarn_classifier_can_be_aske
     assert "disabled" in off.refused["yarn_substitution"]
 
 
+def test_when_tables_or_a_table_of_items_are_given_then_the_surrogate_can_be_asked_for(tmp_path):
+    def models_of(**plain):
+        config = Config(ServeSettings(), str(tmp_path), "registry", plain=plain)
+        return Retraining.of(config, state_of(tmp_path).registry)
+
+    for plain in ({"company": {"folder": "exports"}}, {"inventory": {"table": "items.csv"}}):
+        assert "inventory_optimization" in models_of(**plain).models
+        assert "inventory_optimization" in models_of(**plain).everything
+    assert "yarn_substitution" not in models_of(inventory={"table": "items.csv"}).models
+    assert "inventory.table=" in models_of(inventory={"table": None}).refused["inventory_optimization"]
+    assert "inventory.table" not in models_of().refused["yarn_substitution"]
+    assert "inventory_optimization" not in models_of(company={"stock": "s.csv"}, only=["ensemble"]).everything
+
+
 @pytest.fixture
 def desk(tmp_path):
     return Desk(tmp_path)
@@ -107,6 +121,7 @@ def test_when_one_model_is_asked_for_then_the_job_trains_that_one(desk):
         ({"model": "all", "force": 1}, 400, "force"),
         ({"model": "all", "storage.root": "/tmp"}, 400, "storage.root"),
         ({"model": "yarn_substitution"}, 409, "model"),
+        ({"model": "inventory_optimization"}, 409, "model"),
         ([], 400, "body"),
         (b"null", 400, "body"),
         (b"{", 400, "body"),

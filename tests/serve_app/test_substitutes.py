@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.yarn_pairs import pair_features
-from models.decision_release import decision_registry, keep_model
+from models.decision_release import MODEL, decision_registry, keep_model
 from models.substitutes import YARNS, Substitutes
 from models.yarn_labels import Labelled
 from models.yarn_substitution import KIND, FitLimits, YarnSubstitution
@@ -24,8 +24,8 @@ from tests.serve_app.calls import client_of, state_of
 ENTRY = {"metrics": {"accuracy": 0.93, "target_met": True, "evaluation_id": "e1"}, "run_id": "r"}
 
 
-def release(root, model=None, seed=5):
-    """Releases 80 yarns, ranked by a model or the rule; returns them as they answer."""
+def release(root, model=None, seed=5, kept=None):
+    """Releases 80 yarns, ranked by a model or the rule (with `kept` beside it); returns them as they answer."""
     registry = decision_registry(str(root / "registry"), root / "cache", KIND)
     yarns = generated(80, seed)
 
@@ -38,7 +38,11 @@ def release(root, model=None, seed=5):
 
         def fill(folder):
             beside(folder)
-            return {"run_id": "r", "created": "2025-09-01T02:00:00Z", "served": "rule", "models": {}}
+            if kept is not None:
+                (folder / MODEL).mkdir()
+                kept.save(folder / MODEL)
+            models = {} if kept is None else {KIND: {"path": MODEL, **ENTRY, "trained_at": "2025-08-01T02:00:00Z"}}
+            return {"run_id": "r", "created": "2025-09-01T02:00:00Z", "served": "rule", "models": models}
 
         registry.promote(registry.publish(fill), expected=before, facts={})
     else:
@@ -71,6 +75,13 @@ def test_when_nothing_was_released_then_the_answer_says_so_and_what_to_do(tmp_pa
     assert "jobs.substitutes" in answer.json()["reason"]
     (section,) = page.build(Pages(tmp_path), {})
     assert "jobs.substitutes" in section.blocks[0].text
+
+
+def test_when_the_rule_ranked_beside_a_kept_classifier_then_the_rule_answers_and_signs(tmp_path, model):
+    release(tmp_path, kept=model)
+    told = called(tmp_path, {"limit": 1}).json()
+    assert (told["made_by"], told["model"]) == ("rule", None)
+    assert {one["probability"] for one in told["yarns"][0]["candidates"]} == {None}
 
 
 @pytest.mark.parametrize("by", ["rule", KIND])

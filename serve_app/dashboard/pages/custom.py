@@ -20,9 +20,11 @@ FIELDS = (
 
 def build(api: Api, query: Query) -> Sequence[Section]:
     words = (
-        "The calendar of each row's date, what happened in the 7 days before it, shares and codes of categories, and "
-        "the revenue percentile, engagement score and churn risk where their columns are there. A row never sees "
-        "itself or what came later. Columns about people are dropped; the result can be fetched for a day."
+        "The calendar of each row's date, what happened in the 7 days before it (never the row itself or what came "
+        "later), shares and codes of categories, and the revenue percentile, engagement score and churn risk where "
+        "their columns are there. Shares, codes and the percentile are those of the whole table: a model that is "
+        "tested on some of these rows must learn them from its training rows alone, as fine-tuning does. Columns "
+        "about people are dropped; the result can be fetched for a day."
     )
     return [
         Section("", [Text([words])]),

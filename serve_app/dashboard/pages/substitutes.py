@@ -32,7 +32,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
 def _signed(answer: Mapping[str, Any]) -> Note:
     model = answer["model"]
     if model is None:
-        said = "Ranked by the rule: no labels were learned from, so there are no probabilities."
+        said = "Ranked by the rule, because no classifier serves: there are no probabilities."
     else:
         met = "met" if model["target_met"] else "missed"
         said = (f"Ranked by a classifier trained on {moment(model['trained_at'])}: {percent(model['accuracy'])} right "

@@ -22,6 +22,7 @@ from demand.errors import (
 )
 from models.tabular import FittedTable, MLModelFineTuning
 from models.tabular.fitted import METRICS, MODEL
+from models.tabular.tuning import Scorer
 from tests.models.tabular.made import business, noise
 
 ROOT = Path(__file__).parents[3]
@@ -317,6 +318,14 @@ def test_when_a_stored_file_was_changed_or_a_folder_is_not_ours_then_it_is_refus
         tuner.predict(business().drop(columns="engagement"))
     with pytest.raises(SchemaError, match="not numeric as they were"):
         tuner.predict(business().assign(engagement="much"))
+
+
+def test_when_tuned_values_are_accepted_then_cross_validation_scores_them(monkeypatch):
+    plain = tuned(business(160), cross_validation=2)[1]["cross_validation"]
+    monkeypatch.setattr(Scorer, "tuned", lambda self: ({"max_depth": 1}, {"accepted": True}))
+    found = tuned(business(160), cross_validation=2, tuning=True)[1]
+    assert found["hyperparameters"] == {"max_depth": 1}
+    assert found["cross_validation"]["mean"] < plain["mean"] - 0.1  # a tree of one cut knows little
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ def test_when_features_are_unknown_then_the_window_and_filling_forward_are_named
     (found,) = unknown_features({"a": 31, "b": 30}, 100)
     assert found.found == "values are missing: a 31%"
     assert "forward" in found.remedy
+    assert "nulls" not in found.remedy  # jobs.finetune has no such key
     assert unknown_features({"b": 30}, 100) == []
 
 
