@@ -192,7 +192,7 @@ def test_when_200_requests_come_at_once_then_there_is_one_job(desk):
 
     answers = asyncio.run(flood())
     accepted = [answer.json() for answer in answers if answer.status_code == 202]
-    assert {answer.status_code for answer in answers} <= {202, 429, 503}  # what is beyond the limits is told so
+    assert {answer.status_code for answer in answers} <= {202, 408, 429, 503}  # beyond the limits, of time too: told so
     assert len(accepted) >= 20
     assert len({said["job_id"] for said in accepted}) == len(desk.started) == len(desk.ledger.ids()) == 1
 
