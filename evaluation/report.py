@@ -21,7 +21,6 @@ from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
 from evaluation.report_decisions import Decisions, decisions_part
 from evaluation.report_season import season_part
-from evaluation.report_targets import targets_rows, targets_summary
 from evaluation.season import MONTHS
 from models.base import Forecast
 
@@ -134,8 +133,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         "board": tables.board_table(data.board, data.served),
         "levels": tables.levels_table(data.levels) if data.levels else None,
         "steps": tables.steps_table(data.steps) if data.steps else None,
-        "targets": targets_rows(targets, data.history.unit) if targets is not None else None,
-        "targets_summary": targets_summary(targets, data.history.unit) if targets is not None else None,
+        "targets": tables.targets_rows(targets) if targets is not None else None,
+        "targets_summary": tables.targets_summary(targets) if targets is not None else None,
         "heaviest": tables.heaviest_table(data.outcomes),
         "outcomes": tables.outcomes_table(data.outcomes, MAX_STYLES, data.live),
         "weights": tables.weights_table(data.weights) if data.weights is not None and len(data.weights) else None,
@@ -186,11 +185,11 @@ def _headline(data: ReportData) -> str:
     )  # fmt: skip
     if row is None or not math.isfinite(row["wape"]):
         return f"{what}. Its error could not be measured on past origins."
-    text = f"{what}. On past origins its error was {row['wape']:.1%} of demand (WAPE)"
+    text = f"{what}. On past origins its error was {row['wape']:.3f} of demand (WAPE)"
     if naive is not None and data.served != "seasonal_naive" and naive["wape"] > 0:
         change = row["wape"] / naive["wape"] - 1
         direction = "lower" if change < 0 else "higher"
-        text += f", {abs(change):.0%} {direction} than repeating last season ({naive['wape']:.1%})"
+        text += f", {abs(change):.0%} {direction} than repeating last season ({naive['wape']:.3f})"
     bias = row["bias_rel"]
     if not math.isfinite(bias):
         return text + "."
@@ -210,11 +209,11 @@ def _cards(data: ReportData, counts: Mapping[str, int]) -> list[dict[str, str]]:
         }
     ]
     if row is not None:
-        against = f"repeating last season: {tables.share(naive['wape']).text}" if naive is not None else ""
-        cards.append({"label": "Error per style and period (WAPE)", "value": tables.share(row["wape"]).text,
+        against = f"repeating last season: {tables.number(naive['wape']).text}" if naive is not None else ""
+        cards.append({"label": "Error per style and period (WAPE)", "value": tables.number(row["wape"]).text,
                       "detail": against})  # fmt: skip
     if level is not None:
-        cards.append({"label": "Error of the fleet's whole-horizon total", "value": tables.share(level["wape"]).text,
+        cards.append({"label": "Error of the fleet's whole-horizon total", "value": tables.number(level["wape"]).text,
                       "detail": f"over {level['n']} origins"})  # fmt: skip
     if row is not None and math.isfinite(row["coverage"]):
         cards.append({"label": "Actual values inside the interval", "value": f"{row['coverage']:.0%}",

@@ -15,6 +15,7 @@ from evaluation.metrics import LEVELS, Measures
 from models.base import Forecast
 
 NONE = "–"
+LOOKS = {"met": "good", "missed": "bad"}
 ENOUGH_FOR_R2 = 10  # over fewer totals their variance, which R² divides by, says nothing
 BIAS = ("Bias, % of demand", "sum of (forecast - actual) over total demand; positive is too high", True)
 
@@ -59,12 +60,6 @@ def percent(value: Any) -> Cell:
     return replace(cell, text=number(100 * float(value), 1, sign=True).text) if cell.sort else cell
 
 
-def share(value: Any, digits: int = 1) -> Cell:
-    """A fraction as `34.5 %`; sorted by the fraction; a dash if undefined."""
-    cell = number(value)
-    return replace(cell, text=f"{number(100 * float(value), digits).text} %") if cell.sort else cell
-
-
 def words(value: Any, look: str = "") -> Cell:
     text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
     return Cell(text or NONE, text.lower(), look)
@@ -85,7 +80,7 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
         ("RMSSE", "squared error relative to the naive's, mean over styles, capped at 10", True),
         BIAS,
         ("MAPE", "mean relative error over periods with demand only", True),
-        ("WQL", "weighted quantile loss over total demand: how good the intervals are", True),
+        ("WQL", "weighted quantile loss: how good the intervals are", True),
         ("In interval", "share of actual values inside the widest stated interval", True),
         ("Fleet", "WAPE of the whole fleet's total per period", True),
         ("Fell back", "forecasts that another model had to make", True),
@@ -97,9 +92,9 @@ def board_table(board: pd.DataFrame, served: str) -> Table:
         base = row["model"] in BASELINES
         rows.append([
             words(f"{row['model']}{', served' if row['model'] == served else ', baseline' if base else ''}"),
-            share(row["wape"]), share(row["wape_std"]), share(row["wape_worst"]), number(row["mase"]),
-            number(row["rmsse"]), percent(row["bias_rel"]), share(row["mape"]), share(row["wql"]),
-            share(row["coverage"], 0), share(row["fleet_wape"]), number(row["n_fell_back"], 0),
+            number(row["wape"]), number(row["wape_std"]), number(row["wape_worst"]), number(row["mase"]),
+            number(row["rmsse"]), percent(row["bias_rel"]), number(row["mape"]), number(row["wql"]),
+            number(row["coverage"], 2), number(row["fleet_wape"]), number(row["n_fell_back"], 0),
             Cell(NONE) if base else yes_no(row["beats_baseline"]), yes_no(row["below_threshold"], good=False),
         ])  # fmt: skip
         looks.append("served" if row["model"] == served else "baseline" if base else "")
@@ -112,8 +107,8 @@ def served_table(board: pd.DataFrame, served: str, best: str) -> Table | None:
                ("Stated", "", True)]  # fmt: skip
     by_model = {row["model"]: row for row in board.to_dict("records")}
     rows = [
-        [words(f"{row['model']}, {role}"), share(row["wape"]), number(row["mase"]), percent(row["bias_rel"]),
-         share(row["coverage"], 0), share(row["interval"], 0)]
+        [words(f"{row['model']}, {role}"), number(row["wape"]), number(row["mase"]), percent(row["bias_rel"]),
+         number(row["coverage"], 2), number(row["interval"], 2)]
         for role, row in (("served", by_model.get(served)), ("best", by_model.get(best) if best != served else None))
         if row is not None
     ]  # fmt: skip
@@ -126,8 +121,8 @@ def levels_table(levels: Mapping[str, Mapping[str, Measures]]) -> Table:
                ("WAPE", "", True), BIAS, ("MAPE", "over totals with demand", True), ("RMSE", "in the unit sold", True),
                ("R²", f"from {ENOUGH_FOR_R2} totals on", True), ("Totals scored", "", True)]  # fmt: skip
     rows = [
-        [words(model), Cell(LEVEL_WORDS[level], str(order)), share(m["wape"]), percent(m["bias_rel"]),
-         share(m["mape"]), quantity(m["rmse"]), number(m["r2"] if m["n"] >= ENOUGH_FOR_R2 else None, 2),
+        [words(model), Cell(LEVEL_WORDS[level], str(order)), number(m["wape"]), percent(m["bias_rel"]),
+         number(m["mape"]), quantity(m["rmse"]), number(m["r2"] if m["n"] >= ENOUGH_FOR_R2 else None, 2),
          number(m["n"], 0)]
         for model, of_model in levels.items()
         for order, level in enumerate(LEVELS)
@@ -142,12 +137,51 @@ def steps_table(steps: Mapping[str, Sequence[Measures]]) -> Table:
     columns = [("Model", "", False), ("Step ahead", "in periods", True), ("WAPE", "", True), BIAS,
                ("In interval", "", True), ("Stated", "", True), ("Width", "mean, in the unit sold", True)]  # fmt: skip
     rows = [
-        [words(model), number(m["step"], 0), share(m["wape"]), percent(m["bias_rel"]),
-         share(m["coverage"], 0), share(m["interval"], 0), quantity(m["width"])]
+        [words(model), number(m["step"], 0), number(m["wape"]), percent(m["bias_rel"]),
+         number(m["coverage"], 2), number(m["interval"], 2), quantity(m["width"])]
         for model, of_model in steps.items()
         for m in of_model
     ]  # fmt: skip
     return Table("Accuracy by step ahead", columns, rows)
+
+
+def targets_summary(targets: pd.DataFrame) -> Table:
+    """One row a model, a column a target: whether it is met at the headline level, style per period."""
+    headline = targets[targets["level"].isin([LEVEL_WORDS[LEVELS[0]], "-"])]
+    names = list(dict.fromkeys(headline["target"]))
+    unit = {"training_time": "seconds"}
+    columns = [("Model", "", False), *((name.replace("_", " "), unit.get(name, ""), False) for name in names)]
+    cells = {(r["model"], r["target"]): _against_target(r) for r in headline.to_dict("records")}
+    rows = [
+        [words(model), *(cells.get((model, name), Cell(NONE)) for name in names)]
+        for model in dict.fromkeys(targets["model"])
+    ]
+    return Table("Targets at style per period", columns, rows)
+
+
+def _against_target(row: Mapping[Any, Any]) -> Cell:
+    if row["result"] == "not measurable":
+        return words(row["result"])
+    found, wanted = (
+        number(value, 2) if row["target"] == "mape" else quantity(value)
+        for value in (row["measured"], row["target_value"])
+    )
+    said = f"{row['result']}: {found.text}, wanted {wanted.text}"
+    return Cell(said, said, LOOKS.get(row["result"], ""))
+
+
+def targets_rows(targets: pd.DataFrame) -> Table:
+    """Targets beside measured values; `targets` of `targets_table`."""
+    columns = [("Model", "", False), ("Target", "", False), ("Level", "", False), ("Wanted", "", True),
+               ("Measured", "", True), ("Result", "", False), ("Remark", "", False)]  # fmt: skip
+    rows = [
+        [words(r["model"]), words(r["target"].replace("_", " ")), words(r["level"]),
+         number(r["target_value"], 2) if r["target"] == "mape" else quantity(r["target_value"]),
+         number(r["measured"], 2) if r["target"] == "mape" else quantity(r["measured"]),
+         words(r["result"], LOOKS.get(r["result"], "")), words(r["remark"])]
+        for r in targets.to_dict("records")
+    ]  # fmt: skip
+    return Table("Targets", columns, rows)
 
 
 STATUS_WORDS = {"ok": "ok", "fell_back": "fell back", "rejected": "rejected"}
@@ -186,8 +220,8 @@ def outcomes_table(outcomes: pd.DataFrame, limit: int, live: Forecast | None = N
         rows.append([
             words(row["unique_id"]), words(STATUS_WORDS[row["status"]], look), words(row.get("made_by")),
             *(quantity(ahead.get(row["unique_id"])) for _ in expected),
-            words(row.get("demand_class", row.get("class"))), share(row.get("wape")), quantity(row.get("mae")),
-            percent(_bias_rel(row)), number(row.get("mase"), 2), share(row.get("total_error")),
+            words(row.get("demand_class", row.get("class"))), number(row.get("wape")), quantity(row.get("mae")),
+            percent(_bias_rel(row)), number(row.get("mase"), 2), number(row.get("total_error")),
             words(said),
         ])  # fmt: skip
     hidden = len(outcomes) - len(shown)
@@ -214,16 +248,16 @@ def heaviest_table(outcomes: pd.DataFrame, n: int = 10) -> Table | None:
     scored = outcomes[outcomes["mae"].notna() & (outcomes["mae"] > 0)] if "mae" in outcomes else outcomes.iloc[:0]
     if scored.empty:
         return None
-    part = scored["mae"] / scored["mae"].sum()
-    top = scored.assign(share=part).nlargest(n, "share")
+    share = scored["mae"] / scored["mae"].sum()
+    top = scored.assign(share=share).nlargest(n, "share")
     columns = [("Style", "", False), ("Share of all error", "of mean absolute errors", True),
                ("MAE", "in the unit sold", True), ("WAPE", "", True), BIAS]  # fmt: skip
     rows = [
         [
             words(r["unique_id"]),
-            share(r["share"]),
+            number(r["share"]),
             quantity(r["mae"]),
-            share(r["wape"]),
+            number(r["wape"]),
             percent(_bias_rel(r)),
         ]
         for r in top.to_dict("records")

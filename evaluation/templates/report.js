@@ -110,21 +110,16 @@
     const models = Object.entries(data.steps);
     if (models.length) {
       const line = (c, i) => (i === 0 ? { color: c.accent, width: 2 } : { width: 1.3 });
-      const inPercent = (title, y) => {
-        const shape = named(layout(title), "periods ahead", y);
-        shape.yaxis.tickformat = ".0%";
-        return shape;
-      };
       draw("wape-step", (c) => models.map(([name, m], i) => (
         { x: m.step, y: m.wape, mode: "lines+markers", marker: { size: 4 }, name: escapeText(name), line: line(c, i) })),
-      inPercent("WAPE by step ahead", "WAPE"));
+      named(layout("WAPE by step ahead"), "periods ahead", "WAPE"));
       const stated = models[0][1].stated;
       draw("coverage-step", (c) => [
         ...models.map(([name, m], i) => (
           { x: m.step, y: m.coverage, mode: "lines+markers", marker: { size: 4 }, name: escapeText(name), line: line(c, i) })),
         ...(stated ? [{ x: models[0][1].step, y: models[0][1].step.map(() => stated), mode: "lines", name: "stated",
           line: { color: c.soft, dash: "dash", width: 1.3 } }] : []),
-      ], inPercent("Share of actual values inside the interval", "share"));
+      ], named(layout("Share of actual values inside the interval"), "periods ahead", "share"));
     }
   }
 
