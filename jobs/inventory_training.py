@@ -18,6 +18,7 @@ from demand.panel import Panel
 from demand.store import panel_hash, read_panel
 from evaluation.inventory import CLAIRVOYANT, SURROGATE, serves
 from evaluation.inventory_study import Study, study
+from jobs.decision_entries import failed, succeeded, summary
 from jobs.entries import KEEP_LISTED
 from jobs.fleet import decisions_of, provenance, registry_of, runs_root, write_config
 from jobs.order_items import Wanted, wanted
@@ -49,11 +50,7 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
             max_seconds=config.max_training_time_seconds,
         )  # fmt: skip
     except ModelError as error:
-        shared = {name: manifest[name] for name in ("data_hash", "config_hash")}
-        registry.append_history([{
-            "model_type": KIND, "status": "failed", "error": str(error), "trained_at": manifest["created"],
-            "run_id": run_id, "release": None, **shared,
-        }])  # fmt: skip
+        registry.append_history([failed(KIND, error, manifest, run_id)])
         raise
     seconds = round(time.perf_counter() - started, 1)
     accuracy = made.told["quantity"]["accuracy"]
@@ -74,13 +71,8 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
 
     kept = keep_model(registry, KIND, fill, entry, reasons)
     place = f"releases/{kept.release:06d}"
-    whole = {"model_type": KIND, "status": "success", "trained_at": manifest["created"],
-             "model_path": f"{place}/model", **entry, "release": kept.release}  # fmt: skip
-    run.write_json("summary.json", {
-        "run_id": run.run_id, "trained_at": manifest["created"], "decision": KIND, "models_attempted": 1,
-        "models_succeeded": 1, "models_failed": 0, "models_skipped": 0, "failed": {}, "skipped": {}, "served": KIND,
-        "gate": {"passed": not reasons, "reasons": reasons}, "release": kept.release, "results": {KIND: whole},
-    })  # fmt: skip
+    whole = succeeded(KIND, entry, manifest, kept.release)
+    run.write_json("summary.json", summary(manifest, whole, reasons))
     return whole, _lines(report, reasons, registry.place(place))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from jobs.outputs import WIDTH, where, write_csv, write_parquet
+from jobs.outputs import where, wrapped, write_csv, write_parquet
 from models.inventory.policies import POLICIES
 
 _CLOSE = 1e-9  # of a service: what arithmetic alone may move
@@ -62,7 +61,7 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
         f"{n['no_data']} no data",
         f"Method    {summary['method']}: {summary['method_reason']}",
     ]
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+    return wrapped(lines)
 
 
 def told(made: Mapping[str, Any], folder: Path) -> list[str]:
@@ -88,8 +87,11 @@ def told(made: Mapping[str, Any], folder: Path) -> list[str]:
         )
     lines += [f"Note      {note}" for note in summary["notes"]]
     table = _suppliers(summary) if summary["suppliers"] else []
-    out = [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
-    return [*out, *table, *where([("Proposal", folder / "proposal.csv"), ("Decisions", folder / "decisions.parquet")])]
+    return [
+        *wrapped(lines),
+        *table,
+        *where([("Proposal", folder / "proposal.csv"), ("Decisions", folder / "decisions.parquet")]),
+    ]
 
 
 def reasons(frame: pd.DataFrame, unit: str) -> list[str]:

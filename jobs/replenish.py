@@ -43,6 +43,7 @@ from models.inventory.paths import Days
 from models.inventory.policies import POLICIES
 from models.inventory.search import window_days
 from models.inventory.surrogate import KIND, FittedSurrogate
+from models.job import stamp
 from models.release import Release
 
 LATEST = "orders"  # below the storage root: the newest proposal, for those who serve it
@@ -276,8 +277,7 @@ def file_latest(settings: Settings, made: Mapping[str, Any], run_id: str, moment
     """latest.json of `<storage.root>/orders`, for those who serve it: the summary and the dearest orders."""
     root = Path(settings.storage.root) / LATEST
     root.mkdir(parents=True, exist_ok=True)
-    at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return write_whole(root / "latest.json", lambda path: write_json(path, latest_of(made, run_id, at)))
+    return write_whole(root / "latest.json", lambda path: write_json(path, latest_of(made, run_id, stamp(moment))))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from demand.errors import ModelError
 from evaluation.classification import judge, reasons_against
 from features.yarn_pairs import rule_score
+from jobs.decision_entries import failed, succeeded, summary
 from jobs.entries import KEEP_LISTED
 from jobs.fleet import decisions_of, provenance, runs_root, write_config
 from jobs.run_folder import RunFolder
@@ -33,11 +34,7 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     try:
         fitted = _fitted(settings, labelled)
     except ModelError as error:
-        shared = {name: manifest[name] for name in ("data_hash", "config_hash")}
-        registry.append_history([{
-            "model_type": KIND, "status": "failed", "error": str(error), "trained_at": manifest["created"],
-            "run_id": run_id, "release": None, **shared,
-        }])  # fmt: skip
+        registry.append_history([failed(KIND, error, manifest, run_id)])
         raise
     seconds = round(time.perf_counter() - started, 1)
     report = _judged(settings, fitted) | {"labels": counts}
@@ -48,10 +45,8 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     kept = keep_model(
         registry, KIND, fitted.save, entry, reasons, beside=lambda folder: write_yarns(folder, tables, settings)
     )
-    place = f"releases/{kept.release:06d}/model"
-    whole = {"model_type": KIND, "status": "success", "trained_at": manifest["created"], "model_path": place, **entry,
-             "release": kept.release}  # fmt: skip
-    run.write_json("summary.json", _summary(run.run_id, manifest, whole, reasons))
+    whole = succeeded(KIND, entry, manifest, kept.release)
+    run.write_json("summary.json", summary(manifest, whole, reasons))
     released = registry.place(f"releases/{kept.release:06d}")
     serving = f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}"
     return whole, [*_lines(report, counts, tables), serving, f"Release   {released}"]
@@ -124,14 +119,6 @@ def _entry(
         "below_threshold": not report["target_met"],
         "run_id": run_id,
         **{name: manifest[name] for name in ("data_hash", "config_hash")},
-    }  # fmt: skip
-
-
-def _summary(run_id: str, manifest: Mapping[str, Any], entry: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
-    return {
-        "run_id": run_id, "trained_at": manifest["created"], "decision": KIND, "models_attempted": 1,
-        "models_succeeded": 1, "models_failed": 0, "models_skipped": 0, "failed": {}, "skipped": {}, "served": KIND,
-        "gate": {"passed": not reasons, "reasons": reasons}, "release": entry["release"], "results": {KIND: entry},
     }  # fmt: skip
 
 

@@ -7,11 +7,11 @@ registry/decisions/..                   releases, a champion that moves only by 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from demand.errors import SettingsError
+from models.job import now_utc, stamp
 from models.registry import Registry, registry_at
 
 KINDS = ("yarn_substitution", "inventory_optimization")
@@ -48,7 +48,7 @@ def keep_model(
     is kept with them. Raises StorageError, or RegistryError when another champion was promoted meanwhile.
     """
     before = registry.alias("champion")
-    created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    created = stamp(now_utc())
 
     def filled(folder: Path) -> Mapping[str, Any]:
         (folder / MODEL).mkdir()
