@@ -154,14 +154,16 @@ def test_when_all_that_are_short_are_asked_for_then_the_table_the_files_and_the_
 
 
 def test_when_one_yarn_is_asked_for_then_its_candidates_are_told_and_nothing_is_released(root, folder, capsys):
+    assert ask(root, folder, "run_id=whole") == 0
     before = registry(root).numbers()
-    yarn = pd.read_parquet(root / "runs" / "all" / "substitutes.parquet")["yarn"].iloc[0]
+    whole = pd.read_parquet(root / "runs" / "whole" / "substitutes.parquet")
+    yarn = whole["yarn"].iloc[0]
+    capsys.readouterr()
     assert ask(root, folder, f"yarn={yarn}", "top=2", "run_id=one") == 0
     told = capsys.readouterr().out
     assert f"Yarn      {yarn}:" in told
     assert "short by" in told
     frame = pd.read_parquet(root / "runs" / "one" / "substitutes.parquet")
-    whole = pd.read_parquet(root / "runs" / "all" / "substitutes.parquet")
     assert frame["substitute"].tolist() == whole.loc[whole["yarn"] == yarn, "substitute"].tolist()[:2]
     assert registry(root).numbers() == before
 
