@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -45,13 +46,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def root(folder, tmp_path_factory):
+def trained(folder, tmp_path_factory):
     """A storage in which the classifier was trained."""
     storage = tmp_path_factory.mktemp("storage")
     told = [ONLY, f"company.folder={folder}", f"storage.root={storage}", "run_id=t", *SERIAL,
             f"substitution.label_noise={LABEL_NOISE}"]  # fmt: skip
     assert exit_code("train", train.body, told) == 0
     return storage
+
+
+@pytest.fixture
+def root(trained, tmp_path):
+    """A copy of it for one test: what a test does to it concerns no other."""
+    return Path(shutil.copytree(trained, tmp_path / "trained"))
 
 
 @cache
