@@ -24,6 +24,12 @@ UNIT_REASON = "unit "  # how the reasons begin that rows are left out for
 _UNIT = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
 
 
+def unit_word(text: str) -> str:
+    """One spelling of a unit: "YD." is yds; a word that is no known unit stays, in small letters."""
+    word = text.lower().strip(" .")
+    return _UNIT.get(word, word)
+
+
 def one_unit(
     column: pa.ChunkedArray, y: Floats, ledger: Ledger, target_unit: str | None, unit_table: Mapping[str, float]
 ) -> tuple[Floats, str, dict[str, Any]]:
@@ -35,8 +41,7 @@ def one_unit(
     are never summed.
     """
     codes, texts = distinct(column)
-    words = [text.lower().strip(" .") for text in texts.to_pylist()]
-    units = np.array([_UNIT.get(word, word) for word in words], dtype=str)
+    units = np.array([unit_word(text) for text in texts.to_pylist()], dtype=str)
     names, place = np.unique(units, return_inverse=True)
     row_unit = place[codes]
     counts = {

@@ -18,11 +18,10 @@ from demand.company.settings import CompanySettings
 from demand.company.tables import NAMES, Company
 from demand.panel import Floats, Strings
 from demand.parsing import Bools
-from demand.units import UNIT_WORDS
+from demand.units import unit_word
 
 FEWEST_DAYS = 28  # of knit orders, from which a rate a day is told
 STOCK, ORDERS, CAPACITY = "stock", "orders", "capacity"
-_UNITS = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ def kept_tables(company: Company, ids: Strings, unit: str, settings: CompanySett
     """
     frames: dict[str, pd.DataFrame] = {}
     facts: dict[str, dict[str, Any]] = {}
-    sold = _UNITS.get(unit.lower(), unit)
+    sold = unit_word(unit)
     if company.style_stock is not None:
         rows = company.style_stock.rename(columns={"style": "unique_id"})
         rows, facts[STOCK] = _matched(rows, ["quantity"], "style_stock", ids, sold, company, settings)

@@ -15,7 +15,7 @@ from demand.errors import DataError, SettingsError
 from demand.panel import Floats, Panel
 from demand.parsing import parse_numbers
 from demand.sources import SourceSettings, read_tables
-from demand.units import UNIT_WORDS
+from demand.units import unit_word
 from evaluation.serving_company import unit_factors
 from features.yarn_catalogue import on_time_shares
 from features.yarn_settings import SubstitutionSettings
@@ -75,8 +75,8 @@ def _styles(panel: Panel, company: Company, told: CompanySettings) -> Wanted:
         styles = table["style"].to_numpy(dtype=str)
         factor, assumed = np.ones(len(table)), np.zeros(len(table), dtype=bool)
         if panel.unit:  # as the stock that a release keeps to be served, row by row
-            units = table["unit"].map(_unit_word).tolist()
-            factor, assumed = unit_factors(styles, units, _unit_word(panel.unit), company, told)
+            units = table["unit"].map(unit_word).tolist()
+            factor, assumed = unit_factors(styles, units, unit_word(panel.unit), company, told)
         used, ours = ~np.isnan(factor), np.isin(styles, panel.ids)
         if not used.all():
             lost = int((~used).sum())
@@ -150,11 +150,6 @@ def _parts_from_sum(known: pd.DataFrame, planning: Floats) -> None:
     both = told & (lacks == [False, True, True]).all(axis=1)
     parts[both, 1], parts[both, 2] = np.maximum(rest[both], 0.0), np.minimum(rest[both], 0.0)
     known[list(names)] = parts
-
-
-def _unit_word(unit: Any) -> str:
-    text = str(unit).strip().lower().rstrip(".")
-    return next((name for name, words in UNIT_WORDS.items() if text in words), text)
 
 
 def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:

@@ -10,9 +10,8 @@ import pandas as pd
 from demand.company.rows import MERGED, Rows
 from demand.company.tables import NAMES
 from demand.errors import SHOWN, DataError
-from demand.units import UNIT_WORDS
+from demand.units import unit_word
 
-_UNITS = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
 _CENT = 0.02  # four rounded figures can be apart by so much
 _YES, _NO = ("1", "yes", "y", "true", "approved", "approve", "ok"), ("0", "no", "n", "false", "rejected", "reject")
 
@@ -177,7 +176,7 @@ def _open_orders(rows: Rows) -> None:
     _needs(rows, "balance", "no balance")
     rows.tell("on_hold", rows.frame["_on_hold"].to_numpy() == 1, "style")
     rows.tell("without_ship_date", rows.frame["ship_date"].isna().to_numpy(), "style")
-    rows.frame["unit"] = unit_words(rows.frame["unit"])
+    rows.frame["unit"] = rows.frame["unit"].map(unit_word)
     rows.facts["units"] = {str(k): int(n) for k, n in rows.open["unit"].value_counts(sort=True).items()}
 
 
@@ -212,7 +211,7 @@ def _style_master(rows: Rows) -> None:
 def _style_stock(rows: Rows) -> None:
     _needs(rows, "style", "no style")
     _needs(rows, "quantity", "no quantity")
-    rows.frame["unit"] = unit_words(rows.frame["unit"])
+    rows.frame["unit"] = rows.frame["unit"].map(unit_word)
     _summed(rows, ["style", "unit"], ["quantity"])
 
 
@@ -240,12 +239,6 @@ def _newest_label(rows: Rows) -> None:
     rows.drop(torn, "labels that contradict each other")
     used = rows.open
     rows.drop(rows.mask(used.index[used.duplicated(key)]), MERGED)
-
-
-def unit_words(units: pd.Series) -> pd.Series:
-    """One spelling of each unit: "YD." is yds."""
-    words = units.str.lower().str.strip(" .")
-    return words.map(lambda word: _UNITS.get(word, word))
 
 
 _RULES: Mapping[str, Rule] = {
