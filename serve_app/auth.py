@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
@@ -36,6 +36,7 @@ from serve_app.tokens import LOCAL, Principal, Role, TokenFile, Tokens
 log = logging.getLogger(__name__)
 SESSION = "loomcast_session"  # the cookie of a browser; HttpOnly and SameSite=Strict
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
+FORM_LIMITS: dict[str, int] = {"max_files": 1, "max_fields": 100}
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 GUESSES_PER_MINUTE = 10
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -118,19 +119,23 @@ def csrf_token(request: Request) -> str:
     return hmac.new(key, said.encode(), sha256).hexdigest()
 
 
-async def check_csrf(request: Request) -> None:
+async def check_csrf(request: Request) -> AsyncIterator[None]:
     """Refuses (403) a form that a browser sends without our token in the field `csrf` or the header X-CSRF-Token.
 
-    Programs (no Origin, no Sec-Fetch-Site, no cookie) need none: no page can make them call.
+    Programs (no Origin, no Sec-Fetch-Site, no cookie) need none: no page can make them call. A form is read under the
+    limits FORM_LIMITS and its files are closed when the request is over, refused or not.
     """
-    headers = request.headers
-    if not ("origin" in headers or "sec-fetch-site" in headers or "cookie" in headers):
-        return
-    sent = headers.get(CSRF_HEADER, "")
-    if not sent and "form" in headers.get("content-type", ""):
-        sent = str((await request.form()).get(CSRF_FIELD, ""))
-    if not hmac.compare_digest(sent.encode("utf-8", "replace"), csrf_token(request).encode()):
-        raise Refused(403, "foreign_form", "Load the page again and send the form from it", CSRF_FIELD)
+    try:
+        headers = request.headers
+        if "origin" in headers or "sec-fetch-site" in headers or "cookie" in headers:
+            sent = headers.get(CSRF_HEADER, "")
+            if not sent and "form" in headers.get("content-type", ""):
+                sent = str((await request.form(**FORM_LIMITS)).get(CSRF_FIELD, ""))
+            if not hmac.compare_digest(sent.encode("utf-8", "replace"), csrf_token(request).encode()):
+                raise Refused(403, "foreign_form", "Load the page again and send the form from it", CSRF_FIELD)
+        yield
+    finally:
+        await request.close()
 
 
 def nonce(request: Request) -> str:

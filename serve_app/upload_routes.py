@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from serve_app.auth import check_csrf, role
+from serve_app.auth import FORM_LIMITS, check_csrf, role
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.parameters import openapi_parameters, takes_none
 from serve_app.schemas.uploads import UploadAnswer, UploadDeleted, UploadParameters, read_parameters
@@ -71,7 +71,7 @@ async def received(request: Request) -> AsyncIterator[tuple[AsyncIterator[bytes]
     if kind != "multipart/form-data":
         yield _body(request), []
         return
-    async with request.form(max_files=1, max_fields=100) as fields:
+    async with request.form(**FORM_LIMITS) as fields:
         files = [value for value in fields.values() if isinstance(value, UploadFile)]
         if len(files) != 1:
             raise Refused(400, "bad_body", "the form must hold one file", "file")

@@ -9,10 +9,12 @@ import gzip
 import io
 import json
 import os
+import tempfile
 import zipfile
 
 import pandas as pd
 import pytest
+from starlette import formparsers
 
 from demand.cleaning import CleaningSettings
 from demand.columns import ColumnSettings
@@ -366,11 +368,40 @@ def test_when_a_parameter_is_wrong_then_it_is_named_with_what_is_allowed(client,
     assert answer.json()["parameter"] == query.partition("=")[0]
 
 
-def test_when_a_page_of_ours_sends_a_form_without_our_token_then_it_is_refused(client, storage):
-    browser = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
-    answer = client.post("/api/upload_csv", files={"file": ("a.csv", sales())}, headers=browser)
+BROWSER = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+
+
+@pytest.fixture
+def spooled(monkeypatch):
+    """The temporary files that forms were received into."""
+    made = []
+
+    class Spooled(tempfile.SpooledTemporaryFile):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(formparsers, "SpooledTemporaryFile", Spooled)
+    return made
+
+
+def test_when_a_page_of_ours_sends_a_form_without_our_token_then_it_is_refused(client, storage, spooled):
+    answer = client.post("/api/upload_csv", files={"file": ("a.csv", sales())}, headers=BROWSER)
     assert answer.status_code == 403
     assert storage.files() == []
+    assert [file.closed for file in spooled] == [True]
+
+
+def test_when_a_page_sends_a_form_of_many_files_then_the_second_is_not_received(client, storage, spooled):
+    answer = client.post("/api/upload_csv", files=[("file", ("a.csv", sales()))] * 50, headers=BROWSER)
+    assert answer.status_code == 400
+    assert storage.files() == []
+    assert [file.closed for file in spooled] == [True]
+
+
+def test_when_a_file_was_read_from_a_form_then_its_temporary_file_is_closed(client, spooled):
+    assert client.post("/api/upload_csv", files={"file": ("a.csv", sales())}).status_code == 200
+    assert [file.closed for file in spooled] == [True]
 
 
 def test_when_a_bad_file_is_posted_then_the_answer_has_the_one_shape(client):
