@@ -1,4 +1,4 @@
-"""One HTTP connection under limits: how large a request's head may be, and how long it may take to arrive.
+"""One HTTP connection under limits: whether it may come in, how large a request's head may be, how long it may take.
 
 uvicorn's fast parser (httptools) has neither limit: a header of 60 MB is read whole, on the one thread that serves
 everybody. Ray gives no option for it, but calls a function of ours in the process that accepts connections, before it
@@ -8,13 +8,15 @@ opens its port: `bounded`, named in `deployment.ENVIRONMENT`.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from serve_app.admission import FULL_ANSWER, Admission
 
 CALLBACK = f"{__name__}.bounded"
 MAX_HEAD = 64 * 1024  # bytes of a request's first line and headers
@@ -29,6 +31,8 @@ class Connection(HttpToolsProtocol):
     What follows a body as trailers counts as a head.
     """
 
+    admission: ClassVar[Admission]  # of the process: set by `bounded`
+    _address = ""  # as counted by the admission; nothing where it was not let in
     _unread = 0  # bytes that came and were no body, since a head, or a piece of a body, was whole
     _size = 0  # bytes of this head, as parsed
     _in_head = True
@@ -37,10 +41,18 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        address = self.client[0] if self.client else "unknown"
+        if not self.admission.enter(address):
+            self._end(FULL_ANSWER)
+            return
+        self._address = address
         self._start()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        if self._address:
+            self.admission.leave(self._address)
+            self._address = ""
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -88,6 +100,10 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._unread = True, 0
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """uvicorn's own start of an answer, also of one that waited for the answer before it."""
+        super()._start_asgi_task(cycle, self.admission.admitted(app, cycle.scope))  # type: ignore[arg-type]
+
     def _count(self, n: int) -> None:
         self._size += n
         if self._size > MAX_HEAD:
@@ -116,9 +132,14 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: bytes) -> None:
         """Says why, and ends the connection. Without a word where nothing was asked."""
         self._stop()
+        head = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self._end(head if status else b"")
+
+    def _end(self, answer: bytes) -> None:
+        """The last words of a connection; what still comes in is not read."""
         self._refused = True
-        if status:
-            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        if answer:
+            self.transport.write(answer)
             self.transport.write_eof()
             self.loop.call_later(LINGER_S, self.transport.abort)
         else:
@@ -140,5 +161,6 @@ class OwnPaths:
 
 def bounded() -> list[Any]:
     """Called by Ray Serve in the process that accepts connections; returns what it puts in front of its application."""
+    Connection.admission = Admission.told()
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
     return [Middleware(OwnPaths)]

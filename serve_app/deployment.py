@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from demand.errors import ClusterError
+from serve_app import admission
 from serve_app.compute import Compute
 from serve_app.predictions import ComputeCall
 from serve_app.problems import Refused
@@ -49,6 +50,7 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
     """Says to Ray, before it is imported, how its ingress works. scratch: a folder of this run for HAProxy's files."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(admission.environment(settings))
     if settings.ingress == "haproxy":
         files = {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(LOOPBACK_HAPROXY),
@@ -59,6 +61,10 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+            "RAY_SERVE_HAPROXY_MAXCONN": str(settings.max_connections),
+            "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(
+                KEEP_ALIVE_S
+            ),  # Ray's hour would let a silent client keep a place
         }
         os.environ.update(HAPROXY | files)
         for name, port in zip(HAPROXY_PORTS, _free_ports(len(HAPROXY_PORTS)), strict=True):

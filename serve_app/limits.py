@@ -56,7 +56,10 @@ class Buckets:
 
 
 class Rates:
-    """ASGI middleware: bounds the query and how often one client may call, before anything is read."""
+    """ASGI middleware: bounds the query and how often one client may call, before anything is read.
+
+    The ingress spreads one client's requests over the replicas, so each lets an equal share of the rates through.
+    """
 
     def __init__(
         self,
@@ -68,8 +71,9 @@ class Rates:
         self._app, self._on_refused = app, on_refused
         rate = settings.rate_per_second
         rate = (math.inf if not settings.needs_token else 200.0) if rate == "auto" else float(rate)
-        self._reads = None if math.isinf(rate) else Buckets(rate, 2 * rate, clock)
-        self._changes = Buckets(settings.changes_per_minute / 60, settings.changes_per_minute, clock)
+        rate, changes = rate / settings.replicas, settings.changes_per_minute / settings.replicas
+        self._reads = None if math.isinf(rate) else Buckets(rate, max(1.0, 2 * rate), clock)
+        self._changes = Buckets(changes / 60, max(1.0, changes), clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

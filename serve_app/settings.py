@@ -35,9 +35,10 @@ class ServeSettings:
     ingress: who accepts connections, Ray's own proxy or HAProxy. cache_mb: bytes of answers kept, a replica.
     max_body_kb, max_upload_mb, max_upload_rows: the largest body, and the largest uploaded file; upload_ttl_hours: how
     long an upload is kept. body_seconds: how long a client may take to send a body. max_concurrent: requests worked on
-    at once, a replica; more are told to come again.
-    rate_per_second: requests of one client, a replica (auto = without a limit on loopback, 200 elsewhere).
-    changes_per_minute: the same for what changes something. follow_seconds: how often the champion is looked up.
+    at once, a replica; more are told to come again. max_connections: open at once, at most three quarters of them of
+    one address. rate_per_second: requests of one client (auto = without a limit on loopback, 200 elsewhere);
+    changes_per_minute: the same for what changes something; each replica lets its share of both through.
+    follow_seconds: how often the champion is looked up.
     a_b_testing: the release under the alias `challenger` answers `challenger_share` of the styles; challenger_shadow:
     it is asked about them and never shown. canary_deployment: it begins with `canary_share`, which doubles every
     `canary_hours` up to `challenger_share`, and goes back by itself when it fails more often than the champion.
@@ -59,6 +60,7 @@ class ServeSettings:
     upload_ttl_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 24.0
     body_seconds: Seconds = 10.0
     max_concurrent: Whole = 64
+    max_connections: Whole = 1024
     rate_per_second: AutoOrRate = "auto"
     changes_per_minute: Whole = 60
     follow_seconds: Annotated[float, Field(gt=0, le=1)] = 0.5

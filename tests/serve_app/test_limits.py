@@ -129,12 +129,19 @@ def test_when_a_client_would_steer_ray_then_its_headers_do_not_arrive(tmp_path):
 
 
 def test_when_a_client_calls_too_often_then_429_says_when_to_come_again(tmp_path):
-    caller = client(tmp_path, rate_per_second=1.0, changes_per_minute=3)
+    caller = client(tmp_path, rate_per_second=1.0, changes_per_minute=3, replicas=1)
     codes = [caller.get("/headers").status_code for _ in range(4)]
     assert codes[:2] == [200, 200]
     assert codes[-1] == 429
     assert [caller.post("/ask", content="{}", headers=JSON).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert caller.post("/ask", content="{}", headers=JSON).headers["retry-after"] == "20"
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 6, 12])
+def test_when_there_are_several_replicas_then_together_they_let_the_rate_through(tmp_path, replicas):
+    caller = client(tmp_path, changes_per_minute=6, replicas=replicas)
+    codes = [caller.post("/ask", content="{}", headers=JSON).status_code for _ in range(7)]
+    assert codes.count(200) == max(1, 6 // replicas)
 
 
 def test_when_buckets_are_many_then_the_oldest_clients_are_forgotten_and_time_fills_them(monkeypatch):
