@@ -35,7 +35,8 @@ test: .venv/.dev ## everything: style, types, import rules, all tests
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not deep and not ray"
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "(slow or deep) and not ray" --durations=12
-	$(BIN)/python -m pytest -q -m ray --durations=12
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "ray and not alone" --durations=12
+	$(BIN)/python -m pytest -q -m alone --durations=12
 
 check: .venv/.dev ## style, types, import rules, fast tests (under two minutes)
 	@$(MAKE) --no-print-directory lint fast

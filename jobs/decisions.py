@@ -10,6 +10,7 @@ from typing import Any
 
 from demand.company.read import read_company
 from demand.errors import DataError, ModelError, SettingsError
+from demand.moments import now_utc, stamp
 from jobs.due import models_due
 from jobs.entry import FAILED, OK
 from jobs.fleet import decisions_of
@@ -17,7 +18,6 @@ from jobs.outputs import wrapped
 from jobs.settings import Settings, chosen_decisions
 from jobs.show import show
 from models.decision_release import KINDS
-from models.job import now_utc, stamp
 
 NO_DATA = "no_data"  # how a message begins that says which table is missing
 # kind -> the module whose `train` trains it; its `score`, where it has one, measures it without a release

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from demand.durable import write_whole
 from demand.errors import VersionNotFound
 from demand.ingest import ingest
+from demand.moments import now_utc, stamp
 from demand.panel import Panel
 from demand.store import panel_hash
 from evaluation.aftermath import matured, measured
@@ -60,7 +60,7 @@ def body(settings: Settings) -> int:
     value["evaluation_id"] = _id_of(value)
     path = Path(settings.storage.root) / "evaluations" / f"{value['evaluation_id']}.json"
     if not path.is_file():
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = stamp(now_utc())
         write_whole(path, lambda temporary: write_json(temporary, {**value, "evaluated_at": now}))
     show(*_lines(value), f"Stored    {path}")
     return OK

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from demand.masking import masked
+from demand.moments import now_utc, stamp
 from evaluation.finetune_report import headline, measured, write_finetune_report
 from jobs.entry import OK, run
 from jobs.settings import Settings
 from jobs.show import show
 from models.files import CARD, read_json
 from models.tabular import MLModelFineTuning
-from models.tabular.results import MODEL, REPORT, keep, now
+from models.tabular.results import MODEL, REPORT, keep
 
 TOP = 5
 
@@ -54,7 +55,7 @@ def _result(name: str, tuner: MLModelFineTuning, metrics: dict[str, Any], settin
     metrics["rows"] = rows
     return {
         "finetune_id": name,
-        "at": now(),
+        "at": stamp(now_utc(), "milliseconds"),
         "source": Path(masked(settings.source.path)).name,
         "table": {
             "rows_in": table.rows_in, "left_out": dict(table.left_out), "unreadable": dict(table.unreadable),

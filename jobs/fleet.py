@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from demand.calendar import Calendar
 from demand.durable import write_whole
 from demand.errors import SettingsError
 from demand.ingest import ingest
+from demand.moments import now_utc, stamp
 from demand.panel import Panel
 from demand.store import panel_hash, read_panel, write_panel
 from evaluation.backtest import Question
@@ -247,7 +247,7 @@ def provenance(settings: Settings, data_hash: str, job: str) -> dict[str, Any]:
     """The part of the lineage that runs without a panel have as well."""
     return {
         "job": job,
-        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "created": stamp(now_utc()),
         "data_hash": data_hash,
         "config_hash": config_hash(settings),
         "code_version": code_version(),

@@ -14,6 +14,7 @@ from demand.durable import write_whole
 from demand.errors import SettingsError, StorageError
 from demand.ingest import Ingested, judged, kept_folder, read
 from demand.kept import Kept, as_kept, held, new_key, read_kept, refuse_unlisted, seal_of, settings_of, write_kept
+from demand.moments import stamp
 from demand.panel import Panel
 from demand.store import panel_hash, stored_panel, write_panel
 from jobs.entry import FAILED, OK, run
@@ -34,7 +35,7 @@ def body(settings: Settings) -> int:
     ingested, kept = _appended(settings, root / "rows") if settings.source.append else _anew(settings)
     company = read_company(settings.company) if settings.company.any else None
     moment = datetime.now(UTC)
-    report = {"at": moment.isoformat(timespec="seconds").replace("+00:00", "Z"), **ingested.report.as_json()}
+    report = {"at": stamp(moment), **ingested.report.as_json()}
     if company is not None:
         report["company"] = as_json(company)
     path = root / "quality" / f"{moment:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}.json"

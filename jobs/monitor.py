@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.ingest import Ingested, ingest
+from demand.moments import stamp
 from demand.store import panel_hash
 from evaluation.drift import DriftLimits, drift
 from evaluation.matured import CHAMPION, Cells, matured
@@ -54,7 +55,7 @@ def body(settings: Settings, now: datetime | None = None) -> int:
     cells = _matured(look)
     found = _findings(look, registry, cells, folder.history())
     alerts = _alerts(look, found)
-    at = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    at = stamp(moment)
     monitor_id = settings.run_id or new_id(moment)
     report = {
         "monitor_id": monitor_id, "at": at, **_about(look, ingested), **found,

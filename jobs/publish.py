@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demand.calendar import Calendar
+from demand.moments import now_utc, stamp
 from evaluation.stored import ENSEMBLE, ensemble_facts
 from jobs.activation import Activated, activate
 from jobs.company_tables import copy_tables
@@ -142,7 +142,7 @@ def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outco
     write_json(folder / "card.json", card)
     return {
         "run_id": run.run_id,
-        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "created": stamp(now_utc()),
         "served": verdict.served,
         "n_series": len(live.ids),
         "models": {

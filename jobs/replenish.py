@@ -16,6 +16,7 @@ from demand.company.read import read_company
 from demand.company.tables import Company
 from demand.durable import write_whole
 from demand.errors import SettingsError
+from demand.moments import stamp
 from demand.panel import Floats, Panel
 from demand.store import read_panel
 from jobs.entry import OK, run
@@ -43,7 +44,6 @@ from models.inventory.paths import Days
 from models.inventory.policies import POLICIES
 from models.inventory.search import window_days
 from models.inventory.surrogate import KIND, FittedSurrogate
-from models.job import stamp
 from models.release import Release
 
 LATEST = "orders"  # below the storage root: the newest proposal, for those who serve it

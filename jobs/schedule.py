@@ -17,6 +17,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from demand.errors import DemandError, SettingsError
+from demand.moments import now_utc, stamp
 from jobs.due import ScheduleSettings
 from jobs.entry import FAILED, OK, WIDTH, run
 from jobs.retrain import ledger_of, masked_arguments, shared_arguments
@@ -25,7 +26,7 @@ from jobs.settings import Settings
 from jobs.show import show
 from jobs.ticks import Tick, moments
 from models.detached import start_job
-from models.job import Job, now_utc, stamp
+from models.job import Job
 
 log = logging.getLogger(__name__)
 RETRAIN: tuple[str, ...] = ("-m", "jobs.retrain")

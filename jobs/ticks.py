@@ -13,10 +13,10 @@ from typing import Any, Literal, Self, cast, get_args
 
 from demand.durable import write_whole
 from demand.errors import VersionUnreadable
+from demand.moments import stamp
 from jobs.due import Cadence, ScheduleSettings, firings
 from models.catalog import CLOSED_LIST
 from models.files import create_json, read_json, write_json
-from models.job import stamp
 
 log = logging.getLogger(__name__)
 Status = Literal["pending", "started", "done", "failed", "skipped", "recorded"]

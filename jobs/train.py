@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from demand.errors import SettingsError, StorageError
+from demand.moments import stamp
 from jobs.carry import Intent, what_is_due, with_carried
 from jobs.decided import check_decisions, decide_after
 from jobs.decisions import due_apart, record_idle, tables_validated, train_apart, without_decisions
@@ -52,7 +53,7 @@ def _train_fleet(settings: Settings, now: datetime) -> int:
     champion = releases.open("champion") if releases.alias("champion") is not None else None
     due = what_is_due(settings, champion, now)
     if not due.train:
-        at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        at = stamp(now)
         releases.append_history(
             [
                 {"model_type": kind, "status": "skipped", "error": why, "trained_at": at}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from demand.errors import SettingsError
-from models.job import now_utc, stamp
+from demand.moments import now_utc, stamp
 from models.registry import Registry, registry_at
 
 KINDS = ("yarn_substitution", "inventory_optimization")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
 from demand.errors import VersionUnreadable
@@ -102,13 +102,3 @@ def _typed(kind: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
     if value.keys() - known:
         raise ValueError(f"unknown fields {sorted(value.keys() - known)}")
     return {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
-
-
-def now_utc() -> datetime:
-    """The clock of whoever does not bring his own."""
-    return datetime.now(UTC)
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as records say it: 2025-09-01T02:00:00Z."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -18,8 +18,9 @@ from typing import Any
 
 from demand.durable import unwritable, write_whole
 from demand.errors import RegistryError, VersionNotFound, VersionUnreadable
+from demand.moments import now_utc, stamp
 from models.files import create_json, read_json, write_json
-from models.job import JOB_ID, Ask, Job, Process, Status, now_utc, stamp
+from models.job import JOB_ID, Ask, Job, Process, Status
 from models.processes import has_ended, this_process
 from models.registry import Registry
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from demand.errors import VersionUnreadable
-from models.pointers import ALIASES, Head, Pointer, as_json, now, read_lines, read_object, read_pointer
+from demand.moments import now_utc, stamp
+from models.pointers import ALIASES, Head, Pointer, as_json, read_lines, read_object, read_pointer
 from models.stores import Store
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,13 @@ class Log:
                 return 0
             number = head.entry + 1
             # The writer makes no two entries alike.
-            said = {"kind": kind, "at": now(), "writer": uuid.uuid4().hex, **after.as_json(), "entry": number}
+            said = {
+                "kind": kind,
+                "at": stamp(now_utc()),
+                "writer": uuid.uuid4().hex,
+                **after.as_json(),
+                "entry": number,
+            }
             if facts is not None:
                 said["facts"] = dict(facts)
             if head.entry == 0 and head.earlier:

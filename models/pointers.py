@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from demand.errors import SettingsError, VersionUnreadable
@@ -113,11 +112,6 @@ def as_lines(entries: Any) -> bytes:
 def as_json(value: Any) -> bytes:
     """Strict JSON for people to read. NaN raises ValueError."""
     return (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode()
-
-
-def now() -> str:
-    """This second in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def refuse_another(release: Release, pointer: Pointer) -> None:

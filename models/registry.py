@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from demand.errors import RegistryError, SettingsError, StorageError, VersionNotFound, VersionUnreadable
+from demand.moments import now_utc, stamp
 from models.buckets import S3Bucket
 from models.log import CHALLENGED, PROMOTED, Log
 from models.object_store import ObjectStore
@@ -18,7 +19,6 @@ from models.pointers import (
     as_json,
     as_lines,
     check_alias,
-    now,
     read_lines,
     read_object,
     refuse_another,
@@ -177,7 +177,7 @@ class Registry:
             self._refuse_gone(head, number)
             if (served := self.log.served(head, number)) is not None:  # it served before: only the same bytes may again
                 refuse_another(release, served)
-            at = now()
+            at = stamp(now_utc())
             kept = head.previous
             if current is not None and champion != number:
                 kept = {"release": champion, "manifest_sha256": current["manifest_sha256"], "at": at}
@@ -201,7 +201,7 @@ class Registry:
         pointer = None
         if number is not None:
             sha256 = self._open(number, anew=True).manifest_sha256
-            pointer = {"release": number, "at": now(), "manifest_sha256": sha256, "facts": dict(facts or {})}
+            pointer = {"release": number, "at": stamp(now_utc()), "manifest_sha256": sha256, "facts": dict(facts or {})}
 
         def change(head: Head) -> Head | None:
             if number is not None:

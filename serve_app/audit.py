@@ -6,12 +6,12 @@ import errno
 import json
 import logging
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demand.moments import now_utc, stamp
 from serve_app.limits import address_of
 from serve_app.problems import Refused
 from serve_app.tokens import Principal
@@ -30,7 +30,7 @@ class Audit:
 
     def note(self, **facts: Any) -> None:
         """Appends one line in one write. Raises OSError when it does not reach the file whole."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = stamp(now_utc(), "milliseconds")
         line = (json.dumps({"at": at, **facts}, ensure_ascii=True) + "\n").encode("ascii")
         handle = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
         try:

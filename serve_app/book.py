@@ -25,7 +25,7 @@ from models.release import read_config
 from serve_app.company_tables import CompanyTables
 from serve_app.forecast_rows import ForecastRows
 from serve_app.history import History
-from serve_app.small_files import importances
+from serve_app.small_files import importances, model_of_group
 
 TABLES = ("styles.parquet", "weeks.parquet", "fleet_totals.parquet", "forecasts.parquet", "members.parquet",
           "metrics.parquet", "outcomes.parquet", "accuracy.parquet")  # fmt: skip
@@ -84,24 +84,11 @@ class Book:
             weeks, totals, accuracy = (
                 pq.read_table(path / f"{name}.parquet") for name in ("weeks", "fleet_totals", "accuracy")
             )
-            models = tuple(_constant(styles, i) for i in range(styles.num_row_groups))
+            models = tuple(model_of_group(styles, i) for i in range(styles.num_row_groups))
             ids = styles.read_row_group(0, columns=["unique_id"])["unique_id"].combine_chunks()
             served, members = (ForecastRows.open(path / f"{name}.parquet") for name in ("forecasts", "members"))
-            book = cls(
-                path,
-                number,
-                manifest_sha256,
-                manifest,
-                card,
-                models,
-                ids,
-                styles,
-                weeks,
-                totals,
-                accuracy,
-                served,
-                members,
-            )
+            tables = (styles, weeks, totals, accuracy, served, members)
+            book = cls(path, number, manifest_sha256, manifest, card, models, ids, *tables)
             book._check()
         except (OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
             raise VersionUnreadable(
@@ -304,9 +291,3 @@ class Book:
             if key not in self._kept:
                 self._kept[key] = read()
             return self._kept[key]
-
-
-def _constant(file: pq.ParquetFile, group: int) -> str:
-    """The model of a row group of styles.parquet."""
-    column = file.read_row_group(group, columns=["model"])["model"]
-    return str(column[0].as_py())

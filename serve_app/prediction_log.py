@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from demand.moments import stamp
+
 log = logging.getLogger(__name__)
 FOLDER = "predictions"
 KEPT_DAYS = 90
@@ -72,7 +74,7 @@ class PredictionLog:
         if not seen:
             return
         now = self._now()
-        at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        at = stamp(now)
         rows = ({"at": at, **dict(zip(FIELDS, what, strict=True)), "count": n} for what, n in seen.items())
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         path = self._folder / f"{now:%Y-%m-%d}.jsonl"

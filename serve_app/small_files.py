@@ -1,8 +1,10 @@
-"""The small files of a release that tell what its models rest on."""
+"""Small things read from the files of a release."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from models.files import read_json
 
@@ -14,3 +16,9 @@ def importances(folder: Path, model: str) -> dict[str, float]:
         if found:
             return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
     return {}
+
+
+def model_of_group(styles: pq.ParquetFile, group: int) -> str:
+    """The model whose rows are this row group of styles.parquet."""
+    column = styles.read_row_group(group, columns=["model"])["model"]
+    return str(column[0].as_py())

@@ -17,6 +17,7 @@ from typing import Any
 
 from demand.durable import unwritable, write_whole
 from demand.errors import SettingsError, VersionUnreadable
+from demand.moments import stamp
 from models.files import read_json, write_json
 
 PREFIX = "lc_"
@@ -70,8 +71,8 @@ class TokenFile:
         now = now or datetime.now(UTC)
         token = PREFIX + secrets.token_urlsafe(32)
         entry = {
-            "name": name, "role": role, "sha256": _hashed(token), "made_at": _iso(now),
-            "expires_at": _iso(now + timedelta(days=days)),
+            "name": name, "role": role, "sha256": _hashed(token), "made_at": stamp(now),
+            "expires_at": stamp(now + timedelta(days=days)),
         }  # fmt: skip
 
         def added(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -197,7 +198,3 @@ def _ended(entry: Mapping[str, Any], now: datetime) -> bool:
 def _private(path: Path) -> None:
     """An empty file that its owner alone can read: before anything is in it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

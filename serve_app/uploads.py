@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -27,9 +26,11 @@ from pydantic import BaseModel
 
 from demand.durable import staged, unwritable, write_whole
 from demand.errors import StorageError, VersionUnreadable
+from demand.moments import stamp
 from demand.panel import Panel
 from demand.store import read_panel
 from models.files import read_json, write_json
+from serve_app.children import run_child
 from serve_app.problems import Refused
 from serve_app.schemas.uploads import DATA_ID, UploadAnswer, UploadParameters
 from serve_app.settings import ServeSettings
@@ -42,11 +43,6 @@ MEMORY_BYTES = 4 * 2**30  # of address space, of which a library maps more than 
 CLEAN_SECONDS = 120.0
 AT_ONCE, WAITING = 2, 8  # files cleaned at once, and those that may wait, a replica
 MOST_KEPT = 500
-ROOT = Path(__file__).resolve().parent.parent
-# What the child's environment holds of ours; no token, key or password is among it.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-
-
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
@@ -134,7 +130,7 @@ class Uploads(Generic[Asked]):
         write_json(folder / "asked.json", told)
         self._places = self._places or asyncio.Semaphore(AT_ONCE)
         async with self._places:
-            status = await _run(folder, self._clean_seconds, self.child)
+            status = await run_child(folder, self._clean_seconds, self.child)
         (folder / "upload").unlink()
         if (folder / "refused.json").is_file():
             refused = read_json(folder / "refused.json")
@@ -162,7 +158,7 @@ class Uploads(Generic[Asked]):
         return dict(report)
 
     def _answer(self, data_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
-        expires = datetime.fromtimestamp(report["expires"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        expires = stamp(datetime.fromtimestamp(report["expires"], UTC))
         rest = {name: value for name, value in report.items() if name != "expires"}
         told = {"status": "success", "data_id": data_id, "expires_at": expires, **self._shown(data_id, rest)}
         self.form.model_validate(told)
@@ -281,22 +277,3 @@ def unknown() -> Refused:
     """The 404 of a data_id."""
     return Refused(404, "unknown_data_id", "no upload has this data_id, or it has expired. Upload the file again",
                    "data_id")  # fmt: skip
-
-
-async def _run(folder: Path, seconds: float, module: str) -> int | None:
-    """Runs the child `module` on `folder`; its exit status, None when it was killed for taking too long."""
-    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_IO_THREADS"), "1")
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, str(folder.resolve()), cwd=ROOT,
-        env={**passed, **threads, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        return await asyncio.wait_for(child.wait(), seconds)
-    except TimeoutError:
-        return None
-    finally:
-        if child.returncode is None:  # too late, or nobody waits for the answer any more
-            child.kill()
-            await child.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,3 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"finetune_id", "at", "metrics"} <= found.keys():
         raise VersionUnreadable("a stored file is no result of fine-tuning", file=f"{path.parent.name}/{path.name}")
     return found
-
-
-def now() -> str:
-    """The time of a run, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from tests.serve_app.examples import tune
 from tests.serve_app.running import Served, serving
 
 pytestmark = [
-    pytest.mark.slow, pytest.mark.ray,
+    pytest.mark.slow, pytest.mark.ray, pytest.mark.alone,
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="chromium or its driver is not installed"),
 ]  # fmt: skip
 HOSTILE = "<b>x</b>/1"

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demand.moments import stamp
 from jobs.retrain import masked_arguments
 from jobs.trained import fingerprints
 from models.files import write_json
-from models.job import Job, stamp
+from models.job import Job
 from models.ledger import ENDED
 from models.processes import has_ended
 from models.registry import Registry

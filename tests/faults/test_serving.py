@@ -16,7 +16,7 @@ from tests.faults.processes import free_port, own_tree, tree, wait_for
 from tests.serve_app.made import make_release
 from tests.serve_app.running import DETAILED, RETRAIN, Load, Served, ended, serving, started, until
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.alone]
 READERS = 4
 
 

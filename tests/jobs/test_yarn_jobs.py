@@ -17,6 +17,7 @@ import pytest
 from demand.company.demo import LABEL_NOISE, make_company
 from demand.company.demo_files import write_company
 from demand.fleet import SyntheticSettings
+from demand.moments import now_utc, stamp
 from features.yarn_pairs import FEATURES
 from jobs import backtest, compose, rollback, substitutes, train
 from jobs.decisions import Apart, due_apart, without_decisions
@@ -27,7 +28,7 @@ from jobs.supervised import Ended
 from jobs.trained import all_fingerprints, outcome
 from jobs.yarns import read_yarn_tables, with_model
 from models.decision_release import decision_registry
-from models.job import Ask, Job, now_utc, stamp
+from models.job import Ask, Job
 from models.substitutes import open_substitutes
 from models.yarn_substitution import KIND
 from tests.jobs.conftest import embedded

@@ -79,7 +79,7 @@ def test_when_a_table_is_sent_then_its_features_come_back_as_the_library_makes_t
 
 
 def test_when_fields_come_with_a_form_then_they_act_and_faults_are_told(client, clock, monkeypatch):
-    monkeypatch.setattr(uploads, "_run", here)
+    monkeypatch.setattr(uploads, "run_child", here)
 
     def sent(data, **fields):
         return client.post(PATH, content=form(data, **fields), headers={"content-type": FORM})

@@ -18,7 +18,7 @@ from tests.faults.processes import is_loopback, listening, tree, wait_for
 from tests.serve_app.made import make_release
 from tests.serve_app.running import DETAILED, VALIDATION, Load, Served, serving, until
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.alone]
 REPLICAS = 2
 
 

@@ -22,11 +22,12 @@ from demand.errors import StorageError
 from demand.ingest import ingest
 from demand.sources import SourceSettings
 from demand.store import panel_hash
+from serve_app.children import run_child
 from serve_app.problems import Refused
 from serve_app.schemas.uploads import UploadAnswer, UploadParameters
 from serve_app.settings import ServeSettings
 from serve_app.upload_routes import uploads_router
-from serve_app.uploads import Uploads, _run
+from serve_app.uploads import Uploads
 from tests.serve_app import calls
 
 # Each upload is read in a process of its own; asyncio closes the transports of such children late.
@@ -302,7 +303,7 @@ def test_when_the_child_runs_then_it_sees_no_secret_of_ours(tmp_path, monkeypatc
     monkeypatch.setenv("LOOMCAST_TOKEN", "s3cret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
-    assert asyncio.run(_run(tmp_path, 1.0, "serve_app.upload_child")) == 0
+    assert asyncio.run(run_child(tmp_path, 1.0, "serve_app.upload_child")) == 0
     assert "s3cret" not in str(seen)
 
 
