@@ -136,6 +136,16 @@ def test_when_the_examples_are_run_as_written_then_they_do_what_they_say(install
         }  # fmt: skip
 
 
+def test_when_the_environment_was_made_by_make_then_its_python_knows_the_names_in_any_folder(tmp_path):
+    text = "import custom_features, ml_fine_tuning; print(ml_fine_tuning.MLModelFineTuning.__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("models.tabular")
+
+
 def test_when_the_readme_of_the_room_shows_the_examples_then_they_are_these():
     shown = (ROOT / "features" / "tabular" / "README.md").read_text(encoding="utf-8")
     for example in (FIRST, SECOND, THIRD, FOURTH):
