@@ -11,12 +11,17 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
+from demand.store import read_panel
+from models.registry import Registry
 from serve_app.dashboard.frame import pages
 from tests.browser.chromium import CHROMIUM, DRIVER, Browser, browser
 from tests.faults.processes import own_tree, start
 from tests.models.tabular.made import business
 from tests.serve_app.examples import tune
+from tests.serve_app.looked import propose_at
 from tests.serve_app.running import Served, serving
+from tests.serve_app.test_substitutes import fitted_yarns
+from tests.serve_app.test_substitutes import release as release_yarns
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.ray, pytest.mark.alone,
@@ -50,6 +55,8 @@ def told(tmp_path_factory) -> tuple[Path, Path, list[str]]:
         run = ["-m", "jobs.pipeline", *arguments, f"storage.root={root / 's'}", "cluster.num_cpus=1"]
         assert start(run, mark, root / "pipeline.log").wait(TRAINED_S) == 0, (root / "pipeline.log").read_text()
     tune(root / "s")
+    propose_at(root / "s" / "registry", read_panel(Registry(root / "s" / "registry").open("champion").path / "panel"))
+    release_yarns(root / "s", fitted_yarns())
     return source, root / "s", arguments
 
 
@@ -165,6 +172,33 @@ def test_when_fine_tuning_was_run_then_its_importances_are_charted(window):
     window.find("#chart-importance .main-svg")
     assert "engagement has" in window.text("main")
     assert "Root mean squared error" in window.text("#t-measures tbody")
+
+
+def test_when_orders_are_proposed_then_suppliers_items_and_simple_rules_are_shown(window):
+    window.open("/orders")
+    assert {"Mill A", "Mill B"} >= set(window.texts("#t-suppliers tbody tr td:first-child, #t-suppliers tbody th"))
+    assert window.texts("#t-orders tbody tr")
+    assert "newsvendor" in window.text("#t-costs tbody")
+    assert "no data" in window.text(".cards").lower()
+
+
+def test_when_a_short_yarn_is_opened_then_its_candidates_and_why_are_shown_and_another_can_be_asked_for(window):
+    window.open("/substitutes")
+    link = window.find("#t-short tbody a")
+    yarn = link.text
+    with window.leaving():
+        link.click()
+    assert yarn in window.text("#t-candidates caption")
+    chances = [float(cell) for cell in window.texts("#t-candidates tbody td:nth-child(2)")]
+    assert chances == sorted(chances, reverse=True)
+    field = window.find("#form-substitutes input[name=yarn]")
+    field.clear()
+    field.send_keys("no such yarn")
+    with window.leaving():
+        window.find("#form-substitutes button").click()
+    assert "no such yarn" in window.text("main")
+    (unknown,) = window.faults()  # the browser notes every answer that is not 2xx
+    assert "404" in unknown
 
 
 def test_when_training_is_started_then_it_is_followed_to_its_end_and_the_pages_change(window, told, served):

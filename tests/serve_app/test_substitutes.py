@@ -50,12 +50,17 @@ def release(root, model=None, seed=5, kept=None):
     return Substitutes(yarns, SETTINGS, model)
 
 
-@pytest.fixture(scope="module")
-def model():
+def fitted_yarns():
+    """A classifier of the generated yarns."""
     yarns = generated(80, 5)
     pairs, y = judged(yarns, 250)
     labelled = Labelled(pair_features(yarns, pairs, SETTINGS), y, pairs.a, pairs.b, np.arange(len(y)))
     return YarnSubstitution(n_estimators=15, cv_folds=2, oob_score=False).fit(labelled, FitLimits())
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted_yarns()
 
 
 def desk_of(root) -> YarnDesk:
