@@ -102,26 +102,39 @@ def yarn_catalogue(
     shelf = _by_id(stock, ("supplier", "description", "color", "theoretical_lb", "planning_lb", "cost_per_lb"))
     ids = master.index.union(shelf.index).sort_values()
     master, shelf = master.reindex(ids), shelf.reindex(ids)
+    bought = terms_of(yarns, stock, ids)
     text = {
         name: _first_stated(master.get(name), shelf.get(name), len(ids))
-        for name in ("supplier", "description", "blend", "type", "color")
+        for name in ("description", "blend", "type", "color")
     }
     said, blend, kind, color = (pd.Series(text[name]) for name in ("description", "blend", "type", "color"))
     read = read_yarns(said, blend, kind, color, settings.colors, settings.fibers)
-    cost = master["cost_per_lb"].where(master["cost_per_lb"] > 0, shelf["cost_per_lb"])
     shares = on_time_shares(orders, settings, as_of)
-    known = pd.Series(text["supplier"]).map(shares)
+    known = bought["supplier"].map(shares)
     catalogue = YarnCatalogue(
-        yarn_id=_as_text(ids.to_numpy()), supplier=_as_text(text["supplier"]),
+        yarn_id=_as_text(ids.to_numpy()), supplier=_as_text(bought["supplier"].to_numpy()),
         description=_as_text(text["description"]), reading=_as_text(np.array(read.words(), dtype=object)),
         family=_as_text(read.family), color=_as_text(read.color), construction=read.construction, total=read.total,
         share=read.share,
         processes=(read.processes @ (1 << np.arange(len(PROCESSES), dtype=np.int64))).astype(np.uint8),
-        cost=cost.where(cost > 0).to_numpy(np.float64), theoretical=shelf["theoretical_lb"].to_numpy(np.float64),
+        cost=bought["cost_per_lb"].to_numpy(np.float64), theoretical=shelf["theoretical_lb"].to_numpy(np.float64),
         planning=shelf["planning_lb"].to_numpy(np.float64),
         reliability=known.fillna(settings.on_time_prior).to_numpy(np.float64), imputed=known.isna().to_numpy(bool),
     )  # fmt: skip
     return catalogue, read.counts()
+
+
+def terms_of(yarns: pd.DataFrame | None, stock: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame:
+    """What buying each of these yarns is like, a row an id: supplier ("" = not stated), cost_per_lb (NaN = unknown).
+
+    The master says what holds now; what lies on the shelf may have been bought from another at another price, so the
+    stock speaks only where the master is silent. A cost of 0 is not known.
+    """
+    master, shelf = (_by_id(table, ("supplier", "cost_per_lb")).reindex(ids) for table in (yarns, stock))
+    costs = [table["cost_per_lb"].astype(np.float64) for table in (master, shelf)]
+    now, then = (cost.where(cost > 0) for cost in costs)
+    supplier = _first_stated(master["supplier"], shelf["supplier"], len(ids))
+    return pd.DataFrame({"supplier": supplier, "cost_per_lb": now.fillna(then).to_numpy()}, index=ids)
 
 
 def on_time_shares(

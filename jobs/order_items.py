@@ -17,7 +17,7 @@ from demand.parsing import parse_numbers
 from demand.sources import SourceSettings, read_tables
 from demand.units import unit_word
 from evaluation.serving_company import unit_factors
-from features.yarn_catalogue import on_time_shares
+from features.yarn_catalogue import on_time_shares, terms_of
 from features.yarn_settings import SubstitutionSettings
 from models.inventory.known import NUMBERS, blank
 
@@ -101,15 +101,12 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
     known = blank(len(ids))
     known["item"] = ids.astype(object)
     shelf = stock.drop_duplicates("yarn_id").set_index("yarn_id").reindex(ids)
-    for ours, theirs in (("on_shelf", "theoretical_lb"), ("on_order", "on_order_lb"), ("allocated", "allocated_lb"),
-                         ("unit_cost", "cost_per_lb")):  # fmt: skip
+    for ours, theirs in (("on_shelf", "theoretical_lb"), ("on_order", "on_order_lb"), ("allocated", "allocated_lb")):
         known[ours] = shelf[theirs].to_numpy(dtype=np.float64)
     _parts_from_sum(known, shelf["planning_lb"].to_numpy(dtype=np.float64))
-    supplier = shelf["supplier"].fillna("").to_numpy(dtype=object)
-    if company.yarns is not None:
-        master = company.yarns.drop_duplicates("yarn_id").set_index("yarn_id").reindex(ids)
-        known["unit_cost"] = known["unit_cost"].fillna(pd.Series(master["cost_per_lb"].to_numpy(dtype=np.float64)))
-        supplier = np.where(supplier == "", master["supplier"].fillna("").to_numpy(dtype=object), supplier)
+    bought = terms_of(company.yarns, stock, pd.Index(ids))
+    known["unit_cost"] = bought["cost_per_lb"].to_numpy()
+    supplier = bought["supplier"].to_numpy(dtype=object)
     known["supplier"] = supplier
     of = pd.Series(supplier, dtype=object)
     notes = []

@@ -13,6 +13,7 @@ from demand.company.settings import CompanySettings
 from demand.company.tables import COLUMNS, Company
 from demand.panel import Panel
 from evaluation.serving_company import kept_tables
+from features.yarn_catalogue import yarn_catalogue
 from features.yarn_settings import SubstitutionSettings
 from jobs.order_items import wanted
 from models.inventory.known import decidable
@@ -95,3 +96,23 @@ def test_when_the_day_is_told_then_orders_that_are_late_by_then_count_as_late():
 def test_when_the_unit_sold_is_not_known_then_stock_is_taken_as_it_is():
     made = found(Company(style_stock=frame("style_stock", ("A", 10.0, "lbs"))), "", "A")
     assert made.known["on_shelf"].tolist() == [10.0]
+
+
+def test_when_master_and_stock_differ_then_the_master_says_what_a_yarn_costs_and_who_sells_it():
+    rows = [(name, "Old mill", "", "", 5.0, 4.0, 0.0, 9.0, 0.0, cost, pd.NaT)
+            for name, cost in (("both", 3.0), ("free", 3.0), ("shelf", 3.0), ("zero", 0.0))]  # fmt: skip
+    master = [("both", "New mill", 7.0), ("free", "", 0.0), ("zero", None, np.nan)]
+    yarns = frame("yarns", *[(name, supplier, "", "", "", "", cost) for name, supplier, cost in master])
+    ids = ("both", "free", "shelf", "zero")
+    bom, cross = frame("bom", *[("B", name, 0.25, "lbs") for name in ids]), frame("cross_reference", ("A", "B", pd.NaT))
+    company = Company(stock=frame("stock", *rows), yarns=yarns, bom=bom, cross_reference=cross)
+    known = found(company, "lbs", "A").known.set_index("item").loc[list(ids)]
+    assert known["unit_cost"].tolist()[:3] == [7.0, 3.0, 3.0]
+    assert np.isnan(known["unit_cost"].iloc[3])
+    assert known["supplier"].tolist() == ["New mill", "Old mill", "Old mill", "Old mill"]
+    catalogue, _ = yarn_catalogue(yarns, company.stock, None, SubstitutionSettings())
+    assert (
+        dict(zip(catalogue.yarn_id.tolist(), catalogue.supplier.tolist(), strict=True)) == known["supplier"].to_dict()
+    )
+    costs = dict(zip(catalogue.yarn_id.tolist(), catalogue.cost.tolist(), strict=True))
+    assert np.array_equal([costs[name] for name in ids], known["unit_cost"], equal_nan=True)
