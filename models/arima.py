@@ -233,7 +233,7 @@ class FittedArima(FittedForecaster):
     def forecast(self, history: Panel) -> Forecast:
         """A row for every series that was fitted, with normal quantiles; the others carry the reason.
 
-        A mean that is not finite or explodes is refused (models.gates.disbelief).
+        A row that is not finite or explodes is refused (models.gates.disbelief).
         """
         spec = self.spec
         mean = np.full((history.n_series, spec.horizon), np.nan)
@@ -252,7 +252,7 @@ class FittedArima(FittedForecaster):
                 try:
                     mean[i], spread = self._one(row, used, history.end)
                     quantiles[i] = mean[i][:, None] + spread[:, None] * ndtri(np.array(spec.levels))[None, :]
-                    reason = disbelief(mean[i], used)
+                    reason = disbelief(mean[i], quantiles[i], used)
                 except Exception as error:  # noqa: BLE001 - one series' failure in the library is its reason
                     reason = f"{type(error).__name__}: {error}"
             if reason:

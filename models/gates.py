@@ -8,6 +8,9 @@ from demand.panel import Floats
 
 NOT_SEEN = "the series was not seen in the fit"
 EXPLODED = 2.0  # a mean beyond this many times the largest value of the history is no forecast
+# A bound beyond this many times is no interval: a random walk of steps as large as the largest value stays below it for
+# a hundred periods, a model whose errors grow from step to step does not.
+UNBOUNDED = 20.0
 
 
 def refusal(used: Floats, needed: int, name: str) -> str:
@@ -19,13 +22,16 @@ def refusal(used: Floats, needed: int, name: str) -> str:
     return ""
 
 
-def disbelief(mean: Floats, used: Floats) -> str:
-    """Why this mean [H] of a series with history `used` is not believed; "" when it is."""
-    if not np.isfinite(mean).all():
+def disbelief(mean: Floats, quantiles: Floats, used: Floats) -> str:
+    """Why this mean [H] with quantiles [H, Q] of a series with history `used` is not believed; "" when it is."""
+    if not (np.isfinite(mean).all() and np.isfinite(quantiles).all()):
         return "non-finite forecast"
     reached, largest = float(np.abs(mean).max()), float(np.abs(used).max())
     if reached > EXPLODED * largest:
         return f"exploding forecast: {reached:.3g}, the largest value of the history is {largest:.3g}"
+    bound = float(np.abs(quantiles).max(initial=0.0))
+    if 0 < UNBOUNDED * largest < bound:
+        return f"exploding interval: {bound:.3g}, the largest value of the history is {largest:.3g}"
     return ""
 
 

@@ -223,7 +223,7 @@ class FittedProphet(FittedForecaster):
             if not reason:
                 try:
                     mean[i], quantiles[i] = self._one(row, _seed(self.seed, series))
-                    reason = disbelief(mean[i], history.series(i))
+                    reason = disbelief(mean[i], quantiles[i], history.series(i))
                 except Exception as error:  # noqa: BLE001 - one series' failure in the library is its reason
                     reason = f"{type(error).__name__}: {error}"
             if reason:

@@ -15,7 +15,7 @@ from models.arima_search import _mean_square
 from models.base import FitContext, ForecastSpec
 from models.catalog import load_fitted
 from models.config import ModelConfig
-from models.gates import EXPLODED, disbelief
+from models.gates import EXPLODED, UNBOUNDED, disbelief
 
 CONFIG = Path(__file__).parents[2] / "conf" / "model" / "arima.yaml"
 SPEC = ForecastSpec(6)
@@ -306,10 +306,24 @@ def test_when_a_forecast_explodes_then_it_is_a_reason_and_not_a_number():
 
 
 def test_when_a_mean_is_within_the_limit_then_it_is_believed():
-    used = np.array([1.0, 10.0])
-    assert disbelief(np.array([EXPLODED * 10.0]), used) == ""
-    assert "exploding" in disbelief(np.array([EXPLODED * 10.01]), used)
-    assert disbelief(np.array([np.nan]), used) == "non-finite forecast"
+    used, near = np.array([1.0, 10.0]), np.array([[1.0, 20.0]])
+    assert disbelief(np.array([EXPLODED * 10.0]), near, used) == ""
+    assert "exploding forecast" in disbelief(np.array([EXPLODED * 10.01]), near, used)
+    assert disbelief(np.array([np.nan]), near, used) == "non-finite forecast"
+
+
+def test_when_a_bound_is_beyond_the_limit_then_it_is_no_interval():
+    used, mean = np.array([1.0, 10.0]), np.array([5.0])
+    assert disbelief(mean, np.array([[-UNBOUNDED * 10.0, UNBOUNDED * 10.0]]), used) == ""
+    for bounds in ((5.0, UNBOUNDED * 10.01), (-UNBOUNDED * 10.01, 5.0)):
+        assert "exploding interval" in disbelief(mean, np.array([bounds]), used)
+    assert disbelief(mean, np.array([[1.0, np.nan]]), used) == "non-finite forecast"
+
+
+def test_when_a_random_walk_has_steps_as_large_as_its_values_then_its_interval_is_believed():
+    y = np.abs(np.random.default_rng(0).normal(size=60).cumsum())
+    forecast = run(Arima(p=0, d=1, q=0, seasonal=False), panel_of(y), ForecastSpec(100, (0.025, 0.5, 0.975)))
+    assert forecast.made.all()
 
 
 def test_when_the_search_does_not_converge_then_the_row_notes_it():
