@@ -19,7 +19,7 @@ from demand.company.demo_files import write_company
 from demand.fleet import SyntheticSettings
 from demand.moments import now_utc, stamp
 from features.yarn_pairs import FEATURES
-from jobs import backtest, compose, rollback, substitutes, train
+from jobs import backtest, compose, releases, rollback, substitutes, train
 from jobs.decisions import Apart, due_apart, without_decisions
 from jobs.entry import exit_code
 from jobs.settings import Settings
@@ -92,6 +92,18 @@ def ask(root, folder, *told):
 
 def read(root, run, name):
     return json.loads((root / "runs" / run / name).read_text(encoding="utf-8"))
+
+
+def test_when_releases_are_listed_then_the_models_apart_are_there_with_what_they_measured(root, capsys):
+    capsys.readouterr()
+    assert exit_code("releases", releases.body, [f"storage.root={root}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    report = read(root, "t", "evaluation.json")
+    (row,) = (line.split() for line in lines if line.startswith("1 "))
+    assert row[2:] == ["champion", KIND, f"{report['accuracy']:.3f}", f"{report['target']:.3f}", "met"]
+    assert f"rollback model={KIND}" in " ".join(lines)
+    assert any(line.endswith("release 1 promoted") for line in lines)
 
 
 def test_when_labels_are_given_then_a_judged_model_is_released_and_serves(root):
