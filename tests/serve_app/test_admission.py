@@ -105,7 +105,7 @@ def server(max_connections, max_in_flight):
             thread.join()
 
 
-def until(said, seconds=5.0):
+def until(said, seconds=20.0):
     """Waits until `said()` is true; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not said():
@@ -139,7 +139,7 @@ def test_when_enough_reads_are_in_flight_then_more_are_refused_at_once_and_later
         with httpx.Client(base_url=base) as client:
             began = time.monotonic()
             refused = client.get("/")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5  # and not when the others are done
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert json.loads(refused.content)["error"] == "overloaded"
             assert app.asked == 2  # the application never heard of it
@@ -155,6 +155,6 @@ def test_when_enough_reads_are_in_flight_then_more_are_refused_at_once_and_later
 def test_when_a_client_leaves_before_its_answer_then_its_place_is_free_again():
     with server(max_connections=100, max_in_flight=1) as (base, app):
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"{base}/slow", timeout=0.2)
+            httpx.get(f"{base}/slow", timeout=httpx.Timeout(10, read=0.2))
         app.go.set()
         until(lambda: httpx.get(f"{base}/").status_code == 200)
