@@ -75,7 +75,7 @@ class Service:
         config = Config(told, str(root), registry)
         patch.setattr(retrain, "_start", self._start)
         patch.setattr(desk, "_run", self._promote)
-        patch.setattr(uploads, "_run", _cleaned)
+        patch.setattr(uploads, "run_child", _cleaned)
         self.state = State.open(config)
         self.registry = self.state.registry
         self.ledger = Ledger(root / "jobs", self.registry)
