@@ -176,9 +176,9 @@ def submit_and_check(sales: Path, here: Path) -> None:
         assert folders
         for folder in folders:
             assert (folder / "jobs" / "pipeline.py").is_file()
-            assert not [name for name in (".git", ".venv", "storage", "demo") if (folder / name).exists()]
-            size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            assert size < 5e6
+            assert not [name for name in (".git", ".venv", "storage", "demo", "tests") if (folder / name).exists()]
+            shipped = [p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+            assert sum(p.stat().st_size for p in shipped) < 5e6
     summary = json.loads((root / "runs" / "two" / "summary.json").read_text())
     assert summary["styles"] == {"in": 30, "ok": 30, "fell_back": 0, "rejected": 0}
     assert (root / "registry" / "aliases" / "champion.json").is_file()
