@@ -23,6 +23,7 @@ MAX_DIGITS = 18  # of a whole number in JSON: beyond it no reader agrees
 MAX_CLIENTS = 10_000
 SLOWEST = 100_000  # bytes a second of an upload, beyond the first `body_seconds`
 SHED_AFTER_S = 1
+FILES_AT_ONCE = 16  # bodies that are files, a replica: they flow for as long as their clients like, so not in `Places`
 UPLOADS = ("/api/upload_csv", "/api/custom-features")  # paths whose body may be a file
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 FILES = ("multipart/form-data", "text/csv", "application/octet-stream")
@@ -92,8 +93,9 @@ class Rates:
 class Places:
     """ASGI middleware: bounds a body in size and time, and the number of requests worked on at once.
 
-    Bodies are read here, counted and against a deadline, before the request takes one of the `max_concurrent` places:
-    a slow body costs a socket, never a place. Who finds no place is told so at once (503, Retry-After).
+    Bodies are read here, counted and against a deadline, before the request takes one of the `max_concurrent` places;
+    a file flows to its route, and has one of `FILES_AT_ONCE` places of its own: a slow body costs a socket, never a
+    place that a read could have. Who finds no place is told so at once (503, Retry-After).
     """
 
     def __init__(
@@ -104,28 +106,29 @@ class Places:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._settings, self._on_refused, self._clock = app, settings, on_refused, clock
-        self.taken = 0
+        self._taken = {True: 0, False: 0}  # by whether the body is a file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] not in ("GET", "HEAD"):
-            receive = await self._body(scope, receive)
-        if self.taken >= self._settings.max_concurrent:
+        kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        has_body = scope["method"] not in ("GET", "HEAD")
+        is_file = has_body and scope["path"] in UPLOADS and kind in FILES
+        if has_body:
+            receive = await self._body(scope, receive, kind, is_file)
+        if self._taken[is_file] >= (FILES_AT_ONCE if is_file else self._settings.max_concurrent):
             self._on_refused("places")
             raise Refused(503, "overloaded", "Come again in a moment", retry_after=SHED_AFTER_S)
-        self.taken += 1
+        self._taken[is_file] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self.taken -= 1
+            self._taken[is_file] -= 1
 
-    async def _body(self, scope: Scope, receive: Receive) -> Receive:
+    async def _body(self, scope: Scope, receive: Receive, kind: str, is_file: bool) -> Receive:
         """A receive of the whole body, read and judged; a file's body is only counted while it flows."""
         headers = Headers(scope=scope)
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_file = scope["path"] in UPLOADS and kind in FILES
         limit = self._settings.max_upload_mb * 2**20 if is_file else self._settings.max_body_kb * 1024
         length = headers.get("content-length", "")
         if length and not length.isdecimal():

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from demand.errors import VersionNotFound, VersionUnreadable
+from demand.errors import VersionNotFound
 from demand.panel import Floats
 from models.registry import ALIASES, Registry
 from serve_app.answers.asked import Answer, head, last_day, page
 from serve_app.answers.columns import numbers, rows, values
 from serve_app.book import Book
+from serve_app.opened import Listed
 from serve_app.problems import Refused
 from serve_app.schemas.parameters import ChangesParameters, ReleasesParameters
 from serve_app.schemas.units import growth, listed, percent, units
@@ -29,6 +30,10 @@ class Desk(Protocol):
 
     def book(self, number: int) -> Book:
         """A release opened. Raises VersionNotFound or VersionUnreadable."""
+        ...
+
+    def listed(self, number: int) -> Listed:
+        """What a list shows of a release. Raises VersionNotFound."""
         ...
 
 
@@ -52,32 +57,24 @@ def releases(desk: Desk, asked: ReleasesParameters, today: date) -> Answer:
 
 
 def _release(desk: Desk, n: int, aliases: dict[str, int | None], promoted: Any) -> dict[str, Any]:
-    named = [name for name, points_at in aliases.items() if points_at == n]
     facts = {} if promoted is None else dict(promoted.get("facts") or {})
-    standing = {
+    shown = desk.listed(n)
+    m = shown.metrics
+    return {
+        "release": n,
+        "generated_at": shown.generated_at,
+        "aliases": [name for name, points_at in aliases.items() if points_at == n],
+        "served": shown.served,
+        "total_styles": shown.total_styles,
+        "wape": percent(m.get("wape")),
+        "baseline_wape": percent((m.get("baseline") or {}).get("wape")),
+        "bias_rel": percent(m.get("bias_rel")),
         "promoted_at": None if promoted is None else promoted.get("at"),
         "forced": bool(facts.get("forced", False)),
         "reason": facts.get("reason"),
         "rolled_back_from": facts.get("rolled_back_from"),
-    }
-    try:
-        book = desk.book(n)
-    except VersionUnreadable as error:
-        nothing = dict.fromkeys(("wape", "baseline_wape", "bias_rel"))
-        return {"release": n, "generated_at": "", "aliases": named, "served": "", "total_styles": 0, **nothing,
-                **standing, "evaluation_id": None, "damaged": str(error)}  # fmt: skip
-    m = book.card["metrics"][book.served]
-    return {
-        "release": n,
-        "generated_at": book.generated_at,
-        "aliases": named,
-        "served": book.served,
-        "total_styles": book.styles(book.served).num_rows,
-        "wape": percent(m["wape"]),
-        "baseline_wape": percent((m.get("baseline") or {}).get("wape")),
-        "bias_rel": percent(m["bias_rel"]),
-        **standing,
-        "evaluation_id": m["evaluation_id"],
+        "evaluation_id": m.get("evaluation_id"),
+        **({} if shown.damaged is None else {"damaged": shown.damaged}),
     }
 
 

@@ -10,13 +10,13 @@ from serve_app.schemas.shared import Answer, Body, Day, NoData, Pagination, Perc
 
 
 class ReleaseRow(Body):
-    """One release."""
+    """One release; of a damaged one nothing that its files say."""
 
     release: int
-    generated_at: str
+    generated_at: Annotated[str | None, Field(description="null: it is damaged")]
     aliases: Annotated[list[str], Field(description="champion (it serves), challenger, previous")]
-    served: Annotated[str, Field(description="The model whose forecast it serves")]
-    total_styles: int
+    served: Annotated[str | None, Field(description="The model whose forecast it serves; null: it is damaged")]
+    total_styles: Annotated[int | None, Field(description="null: it is damaged")]
     wape: Percent
     baseline_wape: Percent
     bias_rel: Percent

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from evaluation.monitoring_folder import MonitoringFolder
 from jobs import finetune
 from jobs.entry import exit_code
 from models.registry import Registry
-from serve_app.book import Book
+from serve_app.opened import Releases
 from serve_app.routes import EXAMPLES, ROUTES, Route
 from tests.models.tabular.made import business
 from tests.serve_app.conftest import TODAY, make_ensemble_release
@@ -32,30 +31,12 @@ ASKED: dict[str, list[tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Desk:
+def desk_of(registry: Registry) -> Releases:
     """The releases of a made registry."""
-
-    registry: Registry
-
-    @property
-    def monitoring(self) -> MonitoringFolder:
-        return MonitoringFolder.under(self.registry.root.parent)
-
-    @property
-    def orders(self) -> Path:
-        return self.registry.root.parent / "orders"
-
-    @property
-    def storage_root(self) -> Path:
-        return self.registry.root.parent
-
-    def book(self, number: int) -> Book:
-        release = self.registry.open(number)
-        return Book.open(release.path, number, release.manifest_sha256)
+    return Releases(registry, MonitoringFolder.under(registry.root.parent))
 
 
-def answer_of(one: Route[Any], desk: Desk, pairs: list[tuple[str, str]] | None = None) -> dict[str, Any]:
+def answer_of(one: Route[Any], desk: Releases, pairs: list[tuple[str, str]] | None = None) -> dict[str, Any]:
     """What a route answers from the newest release, or from all of them."""
     asked = one.read(ASKED.get(one.example, []) if pairs is None else pairs)
     return one.answer(desk if one.asks == "releases" else desk.book(desk.registry.newest()), asked, TODAY)
@@ -92,7 +73,7 @@ def main() -> None:
         tune(root.parent)
         EXAMPLES.mkdir(exist_ok=True)
         for one in ROUTES:
-            text = json.dumps(shortened(answer_of(one, Desk(Registry(root)))), indent=1, ensure_ascii=False)
+            text = json.dumps(shortened(answer_of(one, desk_of(Registry(root)))), indent=1, ensure_ascii=False)
             (EXAMPLES / one.example).write_text(text + "\n", encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, StrictInt
 
 from serve_app.app import make_app
 from serve_app.auth import role
-from serve_app.limits import Buckets, strict_body
+from serve_app.limits import FILES_AT_ONCE, Buckets, strict_body
 from serve_app.problems import Refused
 from tests.serve_app import calls
 
@@ -191,6 +192,25 @@ def test_when_bodies_come_slowly_then_reads_go_on_beside_them_and_they_are_ended
     assert [status for status, _, _ in found] == [408] * 30 + [200] * 4
     assert all(1.0 <= seconds < 4 for _, seconds, _ in found[:30])
     assert all(seconds < 1.0 for _, seconds, _ in found[30:])
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "multipart/form-data; boundary=b"])
+def test_when_files_come_slowly_then_reads_go_on_beside_them_and_more_files_are_told_to_come_again(tmp_path, kind):
+    async def drip():
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        for _ in range(100):
+            yield b"x"
+            await asyncio.sleep(0.1)
+
+    app = make_app(calls.state_of(tmp_path, max_concurrent=4, body_seconds=1.0), [router()])
+    told = {"Content-Type": kind}
+    slow = [("POST", "/api/upload_csv", {"content": drip(), "headers": told}) for _ in range(FILES_AT_ONCE + 5)]
+    found = asyncio.run(_gather(app, *slow, *[("GET", "/headers", {})] * 4))
+    codes = [status for status, _, _ in found]
+    assert Counter(codes[:-4]) == {408: FILES_AT_ONCE, 503: 5}
+    assert codes[-4:] == [200] * 4
+    assert asyncio.run(_gather(app, ("POST", "/api/upload_csv", {"content": b"x", "headers": {
+        "Content-Type": "text/csv"}})))[0][0] == 200  # fmt: skip
 
 
 def test_when_a_text_never_ends_then_its_depth_is_judged_in_linear_time():

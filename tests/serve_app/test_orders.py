@@ -19,7 +19,7 @@ from serve_app.settings import ServeSettings
 from serve_app.state import Config, State
 from tests.serve_app.calls import Client
 from tests.serve_app.conftest import make_ensemble_release
-from tests.serve_app.examples import Desk
+from tests.serve_app.examples import desk_of
 from tests.serve_app.looked import propose_at
 from tests.serve_app.made import growing_panel, open_book
 from tests.serve_app.test_pages import ask
@@ -143,13 +143,13 @@ def test_when_the_body_is_wrong_then_400_names_the_fault(client, body, named):
 
 
 def test_when_nothing_was_proposed_then_the_next_step_is_said(tmp_path):
-    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    answer = ask("/api/order-proposal", desk_of(Registry(tmp_path / "registry")))
     assert answer["status"] == "no_data"
     assert "python -m jobs.replenish" in answer["reason"]
 
 
 def test_when_a_proposal_is_filed_then_its_figures_are_answered_and_shown(client, root):
-    answer = ask("/api/order-proposal", Desk(Registry(root)), limit=3)
+    answer = ask("/api/order-proposal", desk_of(Registry(root)), limit=3)
     proposal = pd.read_parquet(root.parent / "runs" / "proposal" / "proposal.parquet")
     n = answer["items"]
     assert n["items_in"] == n["ordered"] + n["nothing_needed"] + n["no_data"] == 24
@@ -170,7 +170,7 @@ def test_when_nothing_could_be_decided_then_the_answer_is_no_data_with_the_reaso
                "missing": {"stock": n - 1, "forecast": 1}, "notes": ["the table suppliers is missing"]}  # fmt: skip
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders" / "latest.json").write_text(json.dumps(told | nothing), encoding="utf-8")
-    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    answer = ask("/api/order-proposal", desk_of(Registry(tmp_path / "registry")))
     assert (answer["status"], answer["release"]) == ("no_data", told["release"])
     assert f"(missing: stock: {n - 1}; forecast: 1). The table suppliers is missing." in answer["reason"]
 
@@ -182,7 +182,7 @@ def test_when_a_proposal_has_notes_then_they_are_answered(root, tmp_path):
     (tmp_path / "orders").mkdir()
     more = {"notes": ["a note"], "matches": [match], "unreachable": 2}
     (tmp_path / "orders" / "latest.json").write_text(json.dumps(told | more), encoding="utf-8")
-    answer = ask("/api/order-proposal", Desk(Registry(tmp_path / "registry")))
+    answer = ask("/api/order-proposal", desk_of(Registry(tmp_path / "registry")))
     assert {name: answer[name] for name in more} == more
 
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from evaluation.monitoring_folder import MonitoringFolder
 from models.registry import Registry
 from serve_app.answers.columns import as_bytes
+from serve_app.opened import DAMAGE_KEPT_S, Releases
 from serve_app.problems import Refused
 from serve_app.routes import ROUTES, route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
-from tests.serve_app.examples import Desk, answer_of, tune
+from tests.serve_app.examples import answer_of, desk_of, tune
 from tests.serve_app.looked import look_at, propose_at
 from tests.serve_app.made import growing_panel
 from tests.serve_app.stored import Stored, growth, percent, same
@@ -35,7 +37,7 @@ def desk(tmp_path_factory):
     look_at(registry_root, changed, days=10)
     propose_at(registry_root, changed)
     tune(root)
-    return Desk(Registry(registry_root))
+    return desk_of(Registry(registry_root))
 
 
 def ask(path, of, **asked):
@@ -195,13 +197,38 @@ def test_when_a_release_is_damaged_then_it_is_listed_as_that(desk, tmp_path):
     shutil.copytree(desk.registry.root, root)
     broken = root / "releases" / "000001" / "card.json"
     broken.write_text(broken.read_text() + " ")
-    rows = {row["release"]: row for row in ask("/api/releases", Desk(Registry(root)))["releases"]}
+    rows = {row["release"]: row for row in ask("/api/releases", desk_of(Registry(root)))["releases"]}
     assert "changed" in rows[1]["damaged"]
+    assert str(tmp_path) not in rows[1]["damaged"]
+    for name in ("generated_at", "served", "total_styles", "wape", "baseline_wape", "bias_rel", "evaluation_id"):
+        assert rows[1][name] is None
     assert "damaged" not in rows[2]
 
 
+def test_when_releases_are_listed_again_then_their_files_are_not_read_again(desk, tmp_path, monkeypatch):
+    import shutil
+
+    root, now = tmp_path / "registry", [0.0]
+    shutil.copytree(desk.registry.root, root)
+    card = root / "releases" / "000001" / "card.json"
+    whole = card.read_text()
+    card.write_text(whole + " ")
+    registry = Registry(root)
+    listing = Releases(registry, MonitoringFolder.under(tmp_path), lambda: now[0])
+    compared = []
+    opened = registry.open
+    monkeypatch.setattr(registry, "open", lambda n: compared.append(n) or opened(n))
+    first = ask("/api/releases", listing)
+    assert (sorted(compared), ask("/api/releases", listing)) == ([1, 2], first)
+    assert sorted(compared) == [1, 2]
+    card.write_text(whole)
+    now[0] += DAMAGE_KEPT_S
+    assert ["damaged" in row for row in ask("/api/releases", listing)["releases"]] == [False, False]
+    assert sorted(compared) == [1, 1, 2]
+
+
 def test_when_there_is_no_release_then_the_list_says_what_to_do(tmp_path):
-    answer = ask("/api/releases", Desk(Registry(tmp_path)))
+    answer = ask("/api/releases", desk_of(Registry(tmp_path)))
     assert answer["status"] == "no_data"
     assert "jobs.pipeline" in answer["reason"]
 
