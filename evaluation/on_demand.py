@@ -102,6 +102,14 @@ class OnDemand:
         pairs = zip(table["unique_id"].to_pylist(), table["note"].to_pylist(), strict=True)
         return {style: note for style, note in pairs if note}
 
+    def who_use_all(self) -> list[str]:
+        """Styles whose answers together ask every model that has a say in any; at least one."""
+        chosen = [str(self.panel.ids[0])]
+        if self._mixture is not None:
+            styles, weights = list(self._mixture.row_of), self._mixture.values
+            chosen += [styles[int(row)] for row in weights.argmax(axis=0)[weights.max(axis=0, initial=0.0) > 0]]
+        return [style for style in dict.fromkeys(chosen) if self.history_of(style) is not None]
+
     def history_of(self, style: str) -> Panel | None:
         """The release's history of a style, blanks not yet filled; None when it has none."""
         row = int(self.panel.index_of(np.array([style]))[0])

@@ -19,6 +19,7 @@ from serve_app.tokens import Principal
 log = logging.getLogger(__name__)
 AUDIT = "audit.jsonl"
 AGAIN_S = 30
+UNHEARD = 499  # how a call ended whose client was gone, or whose time was up, before there was an answer
 
 
 class Audit:
@@ -45,7 +46,9 @@ class Audit:
 
 async def audited(app: ASGIApp, audit: Audit, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
     """A call that may change something is noted before it is done, and with how it ended before the client hears of
-    it. What cannot be noted is not done; what was done is answered as it ended, whatever the log takes."""
+    it; a call that is cancelled, too, as `UNHEARD`: what it set off may still have been done. What cannot be noted is
+    not done; what was done is answered as it ended, whatever the log takes."""
+    ended = False
 
     def note(status: int | None) -> None:
         audit.note(
@@ -55,6 +58,10 @@ async def audited(app: ASGIApp, audit: Audit, principal: Principal, scope: Scope
         )  # fmt: skip
 
     def note_end(status: int) -> None:
+        nonlocal ended
+        if ended:
+            return
+        ended = True
         try:
             note(status)
         except OSError as error:
@@ -82,3 +89,5 @@ async def audited(app: ASGIApp, audit: Audit, principal: Principal, scope: Scope
     except Exception:  # the edge makes a 500 of it
         note_end(500)
         raise
+    finally:
+        note_end(UNHEARD)  # unless it was said already

@@ -47,10 +47,10 @@ class Computing:
         return computing
 
     def warm(self) -> None:
-        """Loads what the first style needs: the models of many styles are among it. Raises as an answer would."""
-        style = str(self._models.panel.ids[0])
+        """Loads a model of every kind that has a say in any style, and its library. Raises as an answer would."""
         with self._lock, threadpool_limits(1):
-            self._answer(PredictionRequest(style=style))
+            for style in self._models.who_use_all():
+                self._answer(PredictionRequest(style=style))
 
     @property
     def etag(self) -> str:

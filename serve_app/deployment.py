@@ -130,6 +130,11 @@ class Computes:
         """See `Compute.predict`."""
         return await asyncio.to_thread(self._compute.predict, request)
 
+    def check_health(self) -> None:
+        """Called by Ray; a process that no longer follows the champion is replaced."""
+        if not self._compute.following.alive:
+            raise RuntimeError("the champion is not followed any more")
+
     def __del__(self) -> None:
         if hasattr(self, "_compute"):
             self._compute.close()
@@ -139,13 +144,18 @@ def through(handle: Any) -> ComputeCall:
     """The call of another deployment. Raises Refused (503) when it has no place for one more."""
 
     async def call(request: dict[str, Any]) -> Mapping[str, Any]:
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, RayTaskError
         from ray.serve.exceptions import BackPressureError
 
         try:
             made: Mapping[str, Any] = await handle.predict.remote(request)
         except BackPressureError:
             raise Refused(503, "busy", "Other forecasts are being computed; come again", retry_after=2) from None
+        except RayTaskError as error:  # a RayError too, but the process lives: this is a fault of ours
+            log.error("the models' process met a fault", exc_info=error)
+            raise Refused(
+                500, "internal_fault", f"{type(error.cause).__name__}; the log of the models' process tells more"
+            ) from None
         except RayError as error:
             log.error("the models' process failed", exc_info=error)
             raise Refused(503, "no_models", "The process that computes forecasts is starting", retry_after=5) from None

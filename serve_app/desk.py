@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sys
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.parameters import takes_none
 from serve_app.state import State
 
+log = logging.getLogger(__name__)
 LONGEST_S = 300.0  # the golden prediction loads every model once
 SAID = 2_000  # characters of a command's message that an answer repeats
 TO_DO = "What to do:"
@@ -86,7 +88,12 @@ async def _done(
     who = principal_of(request).name
     why = f"reason='{reason or 'no reason given'} (by {who} over HTTP)'"
     before = state.registry.alias("champion")
-    code, words = await _run([f"jobs.{job}", *state.config.arguments, *told, why])
+    try:
+        code, words = await _run([f"jobs.{job}", *state.config.arguments, *told, why])
+    except TimeoutError:
+        after = state.registry.alias("champion")
+        stands = "the champion did not move" if after == before else f"the champion had moved: release {after} answers"
+        raise Refused(503, "job_too_slow", f"It was ended after {LONGEST_S:.0f} s; {stands}") from None
     after = state.registry.alias("champion")
     if code:
         how = "refused" if code == REFUSED else "held_back"
@@ -98,17 +105,36 @@ async def _done(
     return Response(strict_json(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 
+_going: set[asyncio.Task[tuple[int, str]]] = set()  # held: a task that nobody holds may vanish
+
+
 async def _run(command: list[str]) -> tuple[int, str]:
-    """(exit code, what the job said) of `python -m ..`; it is ended when it takes too long. Raises Refused (503)."""
+    """(exit code, what the job said) of `python -m ..`. Raises TimeoutError when it takes too long, and ends it then.
+
+    When whoever asked is gone the job goes on to its end, read and bounded as before: a promotion is not cut in two.
+    """
+    going = asyncio.create_task(_ended(command))
+    _going.add(going)
+    going.add_done_callback(_forget)
+    return await asyncio.shield(going)
+
+
+def _forget(going: asyncio.Task[tuple[int, str]]) -> None:
+    _going.discard(going)
+    if not going.cancelled() and going.exception() is not None:
+        log.warning("a job of the release desk did not end by itself: %r", going.exception())
+
+
+async def _ended(command: list[str]) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         said, _ = await asyncio.wait_for(process.communicate(), LONGEST_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise Refused(503, "job_too_slow", f"It did not end within {LONGEST_S:.0f} s and was stopped") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return process.returncode or 0, said.decode("utf-8", "replace").strip()[:SAID]
 
 

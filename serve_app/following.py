@@ -133,6 +133,11 @@ class Following(Generic[B]):
         """Whether the thread still looks."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def lost(self) -> bool:
+        """Whether a thread that looked does so no more."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             try:

@@ -33,9 +33,8 @@ def service_router(state: State) -> APIRouter:
             Readiness.model_json_schema(), {"$ref": "#/components/schemas/Problem"}]}}}}},
     )  # fmt: skip
     async def ready() -> Response:
-        standing = state.standing
-        said = {"status": "ready" if standing.ready else "not ready", **_standing(state)}
-        return _json(said, 200 if standing.ready and state.following.alive else 503)
+        said = _standing(state)
+        return _json({"status": "ready" if said["ready"] else "not ready", **said}, 200 if said["ready"] else 503)
 
     @router.get(
         "/metrics", dependencies=[role("read")], summary="Counters for Prometheus", response_class=Response,
@@ -49,9 +48,11 @@ def service_router(state: State) -> APIRouter:
 
 
 def _standing(state: State) -> dict[str, Any]:
-    standing = state.standing
+    standing, lost = state.standing, state.following.lost
     # anybody may ask: the cause, which may name files, is in the log
-    if standing.ready:
+    if lost:
+        words = "the champion is not followed any more; see the log"
+    elif standing.ready:
         words = ""
     elif standing.damage:
         what = "the registry cannot be read" if standing.head is None else "the champion cannot be opened"
@@ -61,7 +62,7 @@ def _standing(state: State) -> dict[str, Any]:
     else:
         words = "the champion has just moved"
     said = {"release": standing.serving, "champion": standing.head, "release_loaded": standing.serving is not None}
-    return {**said, "ready": standing.ready, **({"problem": words} if words else {})}
+    return {**said, "ready": standing.ready and not lost, **({"problem": words} if words else {})}
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -61,3 +61,14 @@ class Telemetry:
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+class ModelsTelemetry:
+    """What the process counts that computes forecasts on demand; the replicas show it with theirs, see `SHARED`."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        self.release = Gauge(
+            "loomcast_models_release", "Release whose models compute forecasts on demand; 0: none", registry=own,
+            multiprocess_mode="livemostrecent",
+        )  # fmt: skip

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from fastapi import APIRouter, Depends, Form, Request
 
 from demand.errors import SettingsError, VersionUnreadable
 from serve_app.app import make_app
+from serve_app.audit import UNHEARD
 from serve_app.auth import GUESSES_PER_MINUTE, SESSION, check_csrf, csrf_token, nonce, role
 from serve_app.tokens import Role, TokenFile
 from tests.serve_app import calls
@@ -280,6 +283,29 @@ def test_when_the_audit_log_cannot_be_written_then_503_and_nothing_is_done_and_r
         assert client.post("/act").status_code == 200
         lines = (tmp_path / "audit.jsonl").read_text().splitlines()
         assert [json.loads(line)["status"] for line in lines[1:]] == [None, 200]
+
+
+def test_when_a_call_is_cancelled_then_it_is_noted_as_unheard(tmp_path):
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    found = router()
+    found.add_api_route("/hang", hang, methods=["POST"], dependencies=[role("operate")])
+    app = make_app(calls.state_of(tmp_path), [found])
+
+    async def cut() -> None:
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as caller:
+            call = asyncio.create_task(caller.post("/hang"))
+            while not (tmp_path / "audit.jsonl").exists():
+                await asyncio.sleep(0.01)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    asyncio.run(cut())
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [(one["path"], one["status"]) for one in lines] == [("/hang", None), ("/hang", UNHEARD)]
 
 
 def test_when_the_disk_fills_meanwhile_or_the_act_fails_then_the_answer_is_how_it_ended(tmp_path, caplog):

@@ -275,3 +275,15 @@ def test_when_a_byte_of_the_new_release_was_flipped_then_the_old_one_answers_and
     assert "styles.parquet" not in ready.text  # anybody may ask
     assert client.get("/health").status_code == 200
     assert "loomcast_release_failures_total 1.0" in client.get("/metrics").text
+
+
+def test_when_the_thread_that_follows_has_ended_then_the_service_is_not_ready_and_says_so(two, tmp_path):
+    state = State(Config(ServeSettings(), str(tmp_path), str(two / "registry")))
+    state.following.start()
+    client = calls.client_of(state)
+    assert client.get("/health/ready").json()["status"] == "ready"
+    state.following.stop()
+    ready, health = client.get("/health/ready"), client.get("/health")
+    assert (ready.status_code, ready.json()["status"], ready.json()["ready"]) == (503, "not ready", False)
+    assert "not followed" in ready.json()["problem"]
+    assert (health.status_code, health.json()["ready"]) == (200, False)
