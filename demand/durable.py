@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -61,6 +62,22 @@ def _written(path: Path, write: Callable[[Path], object], scratch: Path | None) 
     finally:
         with suppress(OSError):  # nothing to clean up where nothing could be written
             part.unlink(missing_ok=True)
+
+
+def append_whole(path: Path, lines: bytes) -> None:
+    """Appends whole lines to a file that only its owner may read, which several processes append to: all of them or
+    none. A line that a dying process cut is ended first. Raises OSError when they do not fit."""
+    handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        cut = size and os.pread(handle, 1, size - 1) != b"\n"
+        lines = b"\n" * bool(cut) + lines
+        if os.write(handle, lines) != len(lines):
+            os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(handle)
 
 
 def part_of(path: Path, scratch: Path | None = None) -> Path:

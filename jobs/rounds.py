@@ -17,6 +17,7 @@ from jobs.settings import Settings, chosen_decisions, chosen_models
 from jobs.ticks import Tick, Ticks, alert_ticks, due_now, view
 from models.catalog import BASELINES, CLOSED_LIST
 from models.decision_release import KINDS as DECISIONS
+from models.decision_release import MORE_TABLES
 from models.ensemble import KIND
 from models.files import read_json, write_json
 from models.job import Ask, Job
@@ -205,5 +206,5 @@ def _why_not(settings: Settings, model: str) -> str:
     if model not in settings.models or not settings.models[model].enabled:
         return "is disabled"
     if model in DECISIONS and settings.enable_ml:
-        return "has no tables to learn from: set company.folder"
+        return "has no tables to learn from: set company.folder" + MORE_TABLES.get(model, "")
     return "is not trained while enable_ml is false" if not settings.enable_ml else "cannot be trained"

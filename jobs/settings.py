@@ -18,6 +18,7 @@ from demand.columns import ColumnSettings
 from demand.company.settings import CompanySettings
 from demand.errors import SettingsError
 from demand.masking import masked
+from demand.moments import stamp
 from demand.settings import STRICT, build, refuse_unknown
 from demand.sources import SourceSettings
 from features.settings import FeatureSettings
@@ -330,7 +331,7 @@ def as_config_json(settings: Settings, now: datetime | None = None) -> dict[str,
         "models": plain["models"],
         "schedule": {name: list(models) for name, models in settings.schedule.cadences.items()},
         "benchmarks": plain["benchmarks"],
-        "updated_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "updated_at": stamp(moment),
     }
 
 

@@ -122,7 +122,7 @@ def _of_summary(job: Job, settings: Settings, summary: Mapping[str, Any], before
 
 
 def metrics(summary: Mapping[str, Any], asked: Sequence[str]) -> dict[str, Any] | None:
-    """{action_accuracy, training_samples, top_features} of the one model asked for, else of what is served."""
+    """`Job.metrics` of the one model asked for, else of what is served."""
     results = summary["results"]
     entry = results.get(asked[0] if len(asked) == 1 else summary["served"]) or {}
     measured = entry.get("metrics")
@@ -133,6 +133,7 @@ def metrics(summary: Mapping[str, Any], asked: Sequence[str]) -> dict[str, Any] 
         "action_accuracy": measured["accuracy"],
         "training_samples": measured["train_size"],
         "top_features": ranked[0] if ranked else [],
+        "evaluation_id": measured["evaluation_id"],
     }
 
 

@@ -15,6 +15,7 @@ from demand.moments import now_utc, stamp
 from models.registry import Registry, registry_at
 
 KINDS = ("yarn_substitution", "inventory_optimization")
+MORE_TABLES = {"inventory_optimization": " or inventory.table="}  # what else than company.folder= feeds a kind
 MODEL = "model"  # the folder of the fitted model in a release
 
 

@@ -48,7 +48,8 @@ class Job:
     """The record of one job; see `Ask` for what was asked.
 
     timestamp: of the last change of status. fence: rises with every job that ran. process: who is to run it.
-    metrics: {action_accuracy, training_samples, top_features}; action_accuracy is a fraction, null when not measured.
+    metrics: {action_accuracy, training_samples, top_features, evaluation_id}; action_accuracy is a fraction, null when
+    not measured; evaluation_id names the stored evaluation it is read from.
     models_retrained: those whose stored artefacts changed. errors: one text a cause.
     """
 

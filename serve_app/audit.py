@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demand.durable import append_whole
 from demand.moments import now_utc, stamp
 from serve_app.limits import address_of
 from serve_app.problems import Refused
@@ -33,15 +32,7 @@ class Audit:
         """Appends one line in one write. Raises OSError when it does not reach the file whole."""
         at = stamp(now_utc(), "milliseconds")
         line = (json.dumps({"at": at, **facts}, ensure_ascii=True) + "\n").encode("ascii")
-        handle = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line  # a disk that was full cut the line before
-            if os.write(handle, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(handle)
+        append_whole(self.path, line)
 
 
 async def audited(app: ASGIApp, audit: Audit, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:

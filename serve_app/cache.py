@@ -24,6 +24,11 @@ MAX_REFUSALS = 2000
 MAX_ALIASES, LONGEST_ALIAS = 10_000, 256
 
 
+def digest_of(body: bytes) -> str:
+    """Names the bytes of an answer."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
 class Key(NamedTuple):
     """What an answer depends on. parameters: normalised, hashable. day: some words (`stale`) depend on the date."""
 
@@ -49,7 +54,7 @@ class Answer:
         """Strict JSON of a value; the same value gives the same bytes, also zipped. Raises ValueError for a NaN."""
         body = strict_json(value)
         zipped = gzip.compress(body, GZIP_LEVEL, mtime=0) if len(body) >= GZIP_FROM else None
-        return cls(body, zipped, hashlib.sha256(body).hexdigest()[:32], what)
+        return cls(body, zipped, digest_of(body), what)
 
     @property
     def size(self) -> int:

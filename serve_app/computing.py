@@ -16,7 +16,7 @@ from evaluation.formulas import intervals
 from evaluation.on_demand import Answer, OnDemand
 from models.release import Release
 from serve_app.histories import like, series_of, stranger, with_plan
-from serve_app.problems import Refused, public, strict_json, word_of
+from serve_app.problems import Refused, public, strict_json, without_places, word_of
 from serve_app.schemas.predictions import PredictionAnswer, PredictionRequest, read_request
 from serve_app.schemas.units import listed, units
 
@@ -200,10 +200,10 @@ class Computing:
             ],
             "made_by": kind,
             "fallback_level": int(made.level[0]),
-            "reason": str(made.reason[0]),
+            "reason": without_places(str(made.reason[0])),
             "members": [{"model": name, "weight": w} for name, w in answer.weights.items()],
             "weights_of": answer.basis,
-            "unusable": [{"model": name, "reason": why} for name, why in answer.unusable.items()],
+            "unusable": [{"model": name, "reason": without_places(why)} for name, why in answer.unusable.items()],
             "history": {
                 "source": source,
                 "first_date": first,

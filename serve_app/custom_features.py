@@ -25,6 +25,9 @@ class Csv(Response):
     media_type = "text/csv"
 
 
+_EXAMPLE = "date,style,quantity,year,month,quantity_rolling_mean_7\n2025-06-01,A,4,2025,6,\n2025-06-02,A,0,2025,6,4.0\n"
+
+
 class CustomTables(Uploads[CustomParameters]):
     """The made tables of one storage: `<storage>/features/<data_id>/{features.csv, report.json}`."""
 
@@ -66,6 +69,7 @@ def custom_features_router(tables: CustomTables) -> APIRouter:
     @router.get(
         "/api/custom-features/{data_id}", dependencies=[role("read"), Depends(takes_none)], response_class=Csv,
         summary="A made table as CSV",
+        responses={200: {"content": {"text/csv": {"example": _EXAMPLE}}}},
     )  # fmt: skip
     def fetch(data_id: str) -> Response:
         return FileResponse(tables.csv(data_id), media_type="text/csv", filename=CSV, headers=NEVER)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
+from models.files import read_json
 from serve_app.auth import declared, role
 from serve_app.mounted import Question
 from serve_app.problems import JSON, strict_json
 from serve_app.tokens import Role
 
+OPERATIONS = Path(__file__).parent / "schemas" / "examples" / "operations"
 ABOUT = (
     "Demand forecasts of a released fleet. Every number traces to a stored evaluation or forecast; the same request to "
     "the same release gives identical bytes. Percent and fraction: each answer says which in `units`."
@@ -102,18 +106,32 @@ def openapi_of(app: FastAPI, questions: Sequence[Question], needs_token: bool) -
                 operation["security"] = []
             responses = operation.setdefault("responses", {})
             responses.pop("422", None)
+            for code in [code for code in responses if code.startswith("2")]:
+                _answered_as(responses[code], operation_file(method, path, code))
             for code, words in PROBLEMS.items():
                 said = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
                 responses.setdefault(code, {"description": words, "content": said})
     return found
 
 
+def operation_file(method: str, path: str, code: str) -> Path:
+    """Where the recorded answer of an operation lies, if there is one."""
+    return OPERATIONS / f"{method.lower()}{re.sub(r'[^a-z_]+', '-', path).rstrip('-')}-{code}.json"
+
+
+def _answered_as(response: dict[str, Any], recorded: Path) -> None:
+    """Puts the recorded answer beside a response's schema that has no example yet."""
+    told = response.get("content", {}).get(JSON)
+    if told is not None and "example" not in told and recorded.is_file():
+        told["example"] = read_json(recorded)
+
+
 def _exemplified(told: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     """Puts the first example of a body's schema beside it, where the reader of the reference sees it."""
     schema = told.get("schema", {})
     schema = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    if "example" not in told and "examples" not in told and schema.get("examples"):
-        told["example"] = schema["examples"][0]
+    if "example" not in told and "examples" not in told and (schema.get("examples") or "example" in schema):
+        told["example"] = schema["examples"][0] if schema.get("examples") else schema["example"]
 
 
 def page(schema: Mapping[str, Any], address: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from demand.durable import append_whole
 from demand.moments import stamp
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,9 @@ FIELDS = ("release", "route", "scope", "model", "horizon", "hash")
 class PredictionLog:
     """`<storage.root>/predictions/<day>.jsonl`: {at, release, route, scope, model, horizon, hash, count} a line.
 
-    scope is a style or `fleet`; hash names the bytes of the answer. Nothing is kept about who asked. Lines are gathered
-    for `every_s` seconds, equal ones as one with a count, and written by a thread; files older than 90 days go.
+    scope is a style, `fleet`, or `history` of a forecast whose history came with its request. hash names the bytes of
+    the answer. Nothing is kept about who asked. Lines are gathered for `every_s` seconds, equal ones as one with a
+    count, and written by a thread; files older than 90 days go.
     """
 
     def __init__(
@@ -82,11 +83,7 @@ class PredictionLog:
             if not path.exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._remove_old(now)
-            handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-            try:
-                os.write(handle, lines.encode())
-            finally:
-                os.close(handle)
+            append_whole(path, lines.encode())
         except OSError as error:
             log.error("the prediction log cannot be written: %s", error)
             with self._lock:

@@ -88,7 +88,12 @@ def public(error: DemandError) -> str:
 def _name(fact: Any) -> Any:
     if isinstance(fact, list | tuple):
         return [_name(one) for one in fact]
-    return _PLACE.sub(r"\1", str(fact)) if isinstance(fact, str | Path) else fact
+    return without_places(str(fact)) if isinstance(fact, str | Path) else fact
+
+
+def without_places(text: str) -> str:
+    """The text with every absolute path as its last name alone."""
+    return _PLACE.sub(r"\1", text)
 
 
 class NoData(Refused):

@@ -42,7 +42,8 @@ def build(state: State, compute_call: ComputeCall, named: bool = True) -> FastAP
         return InProcess(state.book, state.releases, today(), others, state.trying.book_of)
 
     routers = [
-        retrain_router(state, retraining), desk_router(state), predictions_router(compute_call),
+        retrain_router(state, retraining), desk_router(state), 
+        predictions_router(compute_call, state.predictions),
         substitutes_router(yarns), orders_router(state),
         uploads_router(Uploads(state.storage_root, state.settings, state.config.plain)),
         custom_features_router(CustomTables(state.storage_root, state.settings)), dashboard_router(api_of),

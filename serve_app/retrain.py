@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from demand.errors import VersionNotFound, VersionUnreadable
 from demand.masking import masked
 from models.catalog import CLOSED_LIST
 from models.decision_release import KINDS as DECISIONS
+from models.decision_release import MORE_TABLES
 from models.detached import start_job
 from models.ensemble import KIND
 from models.files import read_json
@@ -28,6 +28,7 @@ from models.job import Ask, Job
 from models.ledger import SCHEDULE, KeyReused, Ledger
 from models.registry import Registry
 from serve_app.auth import principal_of, role
+from serve_app.limits import strict_body
 from serve_app.problems import JSON, Refused, strict_json
 from serve_app.schemas.jobs import UNITS, Accepted, JobList, JobState, RetrainBody, Schedule
 from serve_app.schemas.parameters import JobsParameters, RetrainParameters, openapi_parameters, read, takes_none
@@ -37,7 +38,6 @@ from serve_app.state import Config, State
 MAX_BODY = 10_000  # bytes
 LOOK_S = 0.25  # while somebody waits: how often the record is read
 _NO_TABLES = "there are no tables to learn from: start the service with company.folder="
-_MORE_TABLES = {"inventory_optimization": " or inventory.table="}  # what else may feed a kind
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ROOT = Path(__file__).resolve().parents[1]  # where the jobs are that the command names
 
@@ -73,7 +73,7 @@ class Retraining:
             if not plain.get("enable_ml", True):
                 refused[kind] = "only baselines are trained: enable_ml=false"
             if kind in DECISIONS and not fed.get(kind, tables):
-                refused[kind] = refused[kind] or _NO_TABLES + _MORE_TABLES.get(kind, "")
+                refused[kind] = refused[kind] or _NO_TABLES + MORE_TABLES.get(kind, "")
         models = tuple(kind for kind, why in refused.items() if not why)
         only = plain.get("only") or models
         return cls(
@@ -167,7 +167,13 @@ def asked(body: RetrainBody, desk: Retraining, who: str) -> Ask:
 
 def state_of_job(job: Job, desk: Retraining) -> dict[str, Any]:
     """The job as AP5 answers it."""
-    measured = {"action_accuracy": None, "training_samples": None, "top_features": [], **(job.metrics or {})}
+    measured = {
+        "action_accuracy": None,
+        "training_samples": None,
+        "top_features": [],
+        "evaluation_id": None,
+        **(job.metrics or {}),
+    }
     return {
         "status": job.status, "job_id": job.job_id, "message": job.message, "timestamp": job.timestamp,
         "models": list(job.ask.models), "metrics": measured, "models_retrained": list(job.models_retrained),
@@ -211,25 +217,11 @@ async def _body(request: Request) -> RetrainBody:
     if not raw.strip():
         return RetrainBody()
     try:
-        value = json.loads(raw, object_pairs_hook=_once, parse_constant=_no_number)
-        return RetrainBody.model_validate(value)
+        return RetrainBody.model_validate(strict_body(raw))
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"]) or "body"
         raise Refused(400, "bad_body", f"{name[:100]}: {fault['msg']}", name[:100], list(_KNOWN)) from None
-    except (ValueError, RecursionError) as error:
-        detail = f"It is no JSON object with {' and '.join(_KNOWN)}: {str(error)[:200]}"
-        raise Refused(400, "bad_body", detail, "body") from None
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a key comes twice")
-    return dict(pairs)
-
-
-def _no_number(token: str) -> Any:
-    raise ValueError(f"{token} is no JSON")
 
 
 def _accepted(job: Job, new: bool) -> dict[str, Any]:

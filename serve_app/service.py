@@ -39,7 +39,8 @@ def service_router(state: State) -> APIRouter:
     @router.get(
         "/metrics", dependencies=[role("read")], summary="Counters for Prometheus", response_class=Response,
         responses={200: {"description": "The text format of Prometheus", "content": {
-            state.telemetry.media_type: {"schema": {"type": "string"}}}}},
+            state.telemetry.media_type: {
+                "schema": {"type": "string"}, "example": "loomcast_ready 1.0\nloomcast_release_serving 2.0\n"}}}},
     )  # fmt: skip
     def metrics(request: Request) -> Response:
         return Response(state.telemetry.text(), headers=NEVER, media_type=state.telemetry.media_type)

@@ -25,7 +25,8 @@ _FORM = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
 FILE_BODY = {
     "required": True,
     "content": {
-        "multipart/form-data": {"schema": _FORM}, "text/csv": {"schema": _FILE},
+        "multipart/form-data": {"schema": _FORM},
+        "text/csv": {"schema": _FILE, "example": "date,style,quantity\n2025-06-01,A,4\n2025-06-02,A,0\n"},
         "application/octet-stream": {"schema": _FILE},
     },
 }  # fmt: skip

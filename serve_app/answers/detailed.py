@@ -198,13 +198,18 @@ def average_confidence(fleet: Fleet) -> float | None:
 
 
 def models_used(book: Book, model: str) -> list[str]:
-    """The models whose forecasts are in the forecast of `model`: members of any weight, or itself."""
+    """The models whose forecasts are in the forecast of `model`: members of any weight, or itself where it made a row,
+    and those that made rows in its place."""
     if model == ORDERS:
         return []
-    if model != ENSEMBLE:
-        return [model]
-    weights = [name for name in book.outcomes.column_names if name.startswith("weight_")]
-    return [name.removeprefix("weight_") for name in weights if np.nan_to_num(numbers(book.outcomes, name)).any()]
+    made = [str(kind) for kind in pc.unique(book.styles(model)["made_by"]).to_pylist()]
+    members: list[str] = []
+    if model == ENSEMBLE:
+        weights = [name for name in book.outcomes.column_names if name.startswith("weight_")]
+        weighing = [name for name in weights if np.nan_to_num(numbers(book.outcomes, name)).any()]
+        members = [name.removeprefix("weight_") for name in weighing]
+    own = [model] if model in made and model != ENSEMBLE else []
+    return list(dict.fromkeys([*members, *own, *sorted(kind for kind in made if kind != ENSEMBLE)]))
 
 
 def days_text(days: int) -> str:

@@ -179,7 +179,9 @@ class FullForecast(_Compared):
     summary: Summary
     source: Literal["ml", "pipeline", "hybrid"]
     model_used: str
-    models_used: Annotated[list[str], Field(description="The models whose forecasts are in it")]
+    models_used: Annotated[
+        list[str], Field(description="The models whose forecasts are in it, also those that made rows in its place")
+    ]
     pagination: Pagination
 
 

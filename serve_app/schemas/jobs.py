@@ -40,6 +40,7 @@ class JobMetrics(BaseModel):
         float | None, Field(ge=0, le=1, description="max(0, 1 - WAPE) over the scored origins, a fraction")
     ]
     training_samples: Annotated[int | None, Field(description="Cells of history it was fitted on")]
+    evaluation_id: Annotated[str | None, Field(description="The stored evaluation that action_accuracy is read from")]
     top_features: Annotated[list[tuple[str, float]], Field(description="Up to ten, with their share, largest first")]
 
 

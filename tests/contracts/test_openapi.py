@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -100,8 +101,9 @@ def _leaves(value):
 class Judge:
     """Sends cases, judges each answer; what is wrong is kept, so that one run tells all of it."""
 
-    def __init__(self, session):
-        self.session, self.faults, self.cases, self.statuses = session, {}, Counter(), Counter()
+    def __init__(self, session, place):
+        self.session, self.place = session, place
+        self.faults, self.cases, self.statuses = {}, Counter(), Counter()
 
     def __call__(self, case):
         answer = case.call(session=self.session, base_url=AT)
@@ -111,6 +113,7 @@ class Judge:
         checks = [one for one in JUDGED if one is not of_openapi.positive_data_acceptance
                   or not release_dependent(case, answer)]  # fmt: skip
         try:
+            assert self.place not in answer.text, "a place of the machine is told"
             if answer.content and "json" in answer.headers["content-type"][0]:
                 said = strict(answer.content)
                 if answer.status_code >= 400:
@@ -130,7 +133,7 @@ def test_when_requests_are_made_from_the_description_then_every_answer_keeps_it(
     service = serve()
     schema = described(service)
     with asgi.get_client(service.app) as session:
-        judge = Judge(session)
+        judge = Judge(session, str(service.state.storage_root))
         for operation in operations(schema):
             for case in schema.iter_coverage_cases(
                 operation, generation_modes=list(GenerationMode), generation_config=schema.config.generation
@@ -152,6 +155,23 @@ def test_when_requests_are_made_from_the_description_then_every_answer_keeps_it(
     assert len(judge.cases) == len(operations(schema)) >= 27
     assert sum(judge.cases.values()) >= LEAST
     assert {200, 202, 400, 404, 405, 409, 413, 415, 422} <= judge.statuses.keys()
+
+
+def test_when_an_operation_is_described_then_an_example_that_keeps_its_own_schema_is_beside_it(serve):
+    schema = described(serve()).raw_schema
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            told = [(code, kind, one) for code, answer in operation["responses"].items() if code.startswith("2")
+                    for kind, one in answer.get("content", {}).items()]  # fmt: skip
+            told += [("body", kind, one) for kind, one in operation.get("requestBody", {}).get("content", {}).items()
+                     if kind not in ("multipart/form-data", "application/octet-stream")]  # fmt: skip
+            assert told, (method, path)
+            for code, kind, one in told:
+                examples = [one["example"]] if "example" in one else [e["value"] for e in one["examples"].values()]
+                assert examples, (method, path, code, kind)
+                for example in examples:
+                    form = {"components": schema["components"], **one["schema"]}
+                    Draft202012Validator(form).validate(example)
 
 
 def test_when_the_service_is_described_then_every_status_has_a_form_and_refusals_share_one(serve):
@@ -304,6 +324,15 @@ class Conversation(RuleBasedStateMachine):
         assert (said["jobs"][0]["job_id"], said["jobs"][0]["status"]) == (self.running, "failed")
         self.running = None
 
+    @rule(back=st.booleans(), again=st.booleans())
+    def move(self, back, again):
+        champion = self.ask("GET", "/api/releases", 200)["champion"]
+        number = champion if again else 3 - champion  # there are two
+        path = f"/api/releases/{'rollback' if back else 'promote'}"
+        said = self.ask("POST", path, 409 if again else 200, {"release": number, "reason": "a test"})
+        assert again or (said["champion_before"], said["champion"]) == (champion, number)
+        assert self.ask("GET", "/health", 200)["release"] == self.ask("GET", "/api/releases", 200)["champion"] == number
+
     @rule(turned=st.booleans())
     def compare(self, turned):
         numbers = [one["release"] for one in self.ask("GET", "/api/releases", 200)["releases"]]
@@ -322,6 +351,7 @@ def test_when_requests_follow_one_another_then_each_answer_is_what_the_ones_befo
         "POST /api/upload_csv 200", "GET /api/uploads/{data_id} 200", "GET /api/uploads/{data_id} 404",
         "POST /api/predictions 200", "POST /api/predictions 404", "DELETE /api/uploads/{data_id} 200",
         "DELETE /api/uploads/{data_id} 404", "POST /api/retrain-ml 202", "GET /api/retrain-ml/{job_id} 200",
+        "POST /api/releases/promote 200", "POST /api/releases/rollback 200", "POST /api/releases/promote 409",
         "GET /api/jobs 200", "GET /api/releases/compare 200", "GET /api/releases/compare 404",
     }  # fmt: skip
     assert reached <= Conversation.steps.keys(), Conversation.steps

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demand import durable
-from demand.durable import STALE_S, collect_leftovers, staged
+from demand.durable import STALE_S, append_whole, collect_leftovers, staged
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDS = """
@@ -23,6 +23,21 @@ with staged(Path(sys.argv[1])) as folder:
     print(folder, flush=True)
     time.sleep(600)
 """
+
+
+def test_when_lines_are_appended_then_all_or_none_and_a_cut_one_is_ended_first(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    append_whole(path, b"one\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, lines: write(handle, lines[:2]))
+    with pytest.raises(OSError, match="space"):
+        append_whole(path, b"two\n")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"one\n"
+    path.write_bytes(b"one\ntw")  # its process died
+    append_whole(path, b"three\n")
+    assert path.read_bytes() == b"one\ntw\nthree\n"
 
 
 def age(folder: Path, seconds: float) -> None:

@@ -133,7 +133,8 @@ def test_when_a_new_release_serves_then_it_is_a_success_with_measured_figures(re
     assert (found.status, found.release, found.errors) == ("success", 1, ())
     assert set(found.models_retrained) == {"arima", "ensemble"}
     served = said["results"][said["served"]]["metrics"]
-    assert found.metrics["action_accuracy"] == served["accuracy"]
+    assert (found.metrics["action_accuracy"], found.metrics["evaluation_id"]) == (
+        served["accuracy"], served["evaluation_id"])  # fmt: skip
     assert metrics(said, ["arima"])["action_accuracy"] == said["results"]["arima"]["metrics"]["accuracy"]
 
 

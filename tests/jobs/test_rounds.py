@@ -189,7 +189,10 @@ def test_when_no_model_of_a_trigger_can_be_trained_then_its_row_says_why(tmp_pat
     desk = Desk(tmp_path, shared, daily=("inventory_optimization", "yarn_substitution"), weekly=())
     desk.look(4 * HOUR)
     assert desk.rows()[DAILY].status == "skipped"
-    assert "yarn_substitution has no tables to learn from" in desk.rows()[DAILY].why
+    assert desk.rows()[DAILY].why == (
+        "yarn_substitution has no tables to learn from: set company.folder; "
+        "inventory_optimization has no tables to learn from: set company.folder or inventory.table="
+    )
     given = replace(shared, company=replace(shared.company, folder="exports"))
     able = Desk(tmp_path / "able", given, daily=("yarn_substitution",), weekly=())
     assert able.look(4 * HOUR).job.ask.models == ("yarn_substitution",)

@@ -39,7 +39,7 @@ def test_when_ray_s_own_proxy_is_the_ingress_then_nothing_is_said_of_haproxy(mon
     assert not [name for name in told(monkeypatch, tmp_path, "proxy") if "HAPROXY" in name or "HA_PROXY" in name]
 
 
-def fault() -> Exception:
+def fault():
     return RayTaskError("predict", "a trace", KeyError("weights")).as_instanceof_cause()
 
 

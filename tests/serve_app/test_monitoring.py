@@ -12,7 +12,7 @@ from models.registry import Registry
 from serve_app.app import make_app
 from serve_app.routes import route
 from tests.serve_app.conftest import TODAY, make_ensemble_release
-from tests.serve_app.examples import Desk
+from tests.serve_app.examples import desk_of
 from tests.serve_app.looked import look_at
 from tests.serve_app.made import growing_panel
 from tests.serve_app.stored import percent, same
@@ -27,7 +27,7 @@ def desk(tmp_path_factory):
     root = make_ensemble_release(tmp_path_factory.mktemp("watched"))
     for days, factor in ((0, 1.0), (10, 1.0), (40, 0.1)):
         look_at(root, growing_panel(), days, factor, f"look-{days}")
-    return Desk(Registry(root))
+    return desk_of(Registry(root))
 
 
 def stored(desk, name):
@@ -35,7 +35,7 @@ def stored(desk, name):
 
 
 def test_when_nobody_has_looked_then_the_next_step_is_said(tmp_path):
-    desk = Desk(Registry(tmp_path / "registry"))
+    desk = desk_of(Registry(tmp_path / "registry"))
     for path in ("/api/monitoring", "/api/monitoring/history"):
         answer = ask(path, desk)
         assert answer["status"] == "no_data"
@@ -87,7 +87,7 @@ def test_when_lines_of_the_history_are_no_looks_then_they_are_counted_and_the_ot
     root = tmp_path / "monitoring"
     root.mkdir()
     (root / "history.jsonl").write_text(kept + "".join(json.dumps(line) + "\n" for line in bad), encoding="utf-8")
-    answer = ask("/api/monitoring/history", Desk(Registry(tmp_path / "registry")))
+    answer = ask("/api/monitoring/history", desk_of(Registry(tmp_path / "registry")))
     assert [row["monitor_id"] for row in answer["looks"]] == ["look-40", "look-10", "look-0"]
     assert (answer["left_out"], answer["pagination"]["total"]) == (5, 3)
 
@@ -96,14 +96,14 @@ def test_when_lines_of_the_history_are_no_looks_then_they_are_counted_and_the_ot
 def test_when_a_stored_file_is_damaged_then_one_clear_error_says_so(tmp_path, damage):
     root = make_ensemble_release(tmp_path)
     look_at(root, growing_panel(), 10)
-    folder = Desk(Registry(root)).monitoring
+    folder = desk_of(Registry(root)).monitoring
     if damage == "name":
         folder.latest_path.write_text(json.dumps({"monitor_id": "../../etc"}))
     else:
         (folder.root / "look" / {"report": "monitoring.json", "table": "by_style.parquet"}[damage]).write_text("{")
     one = route("/api/monitoring")
     with pytest.raises(VersionUnreadable):
-        one.answer(Desk(Registry(root)), one.read([]), TODAY)
+        one.answer(desk_of(Registry(root)), one.read([]), TODAY)
 
 
 def test_when_the_service_is_asked_then_it_answers_from_its_own_storage_and_a_new_look_is_seen_at_once(tmp_path):

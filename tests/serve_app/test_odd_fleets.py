@@ -14,7 +14,7 @@ from models.registry import Registry
 from serve_app.answers.columns import as_bytes
 from serve_app.routes import ROUTES
 from tests.serve_app.conftest import TODAY
-from tests.serve_app.examples import Desk
+from tests.serve_app.examples import desk_of
 from tests.serve_app.made import fleet_panel, make_release
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ ODD = {
 
 @pytest.fixture(scope="module", params=sorted(ODD))
 def desk(request, tmp_path_factory):
-    return Desk(Registry(make_release(tmp_path_factory.mktemp(request.param), panel=ODD[request.param]())))
+    return desk_of(Registry(make_release(tmp_path_factory.mktemp(request.param), panel=ODD[request.param]())))
 
 
 @pytest.mark.parametrize("one", ROUTES, ids=lambda one: one.path)

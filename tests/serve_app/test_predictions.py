@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -317,11 +318,32 @@ def test_when_an_upload_is_on_another_calendar_or_gone_then_that_is_said(computi
 
 @pytest.fixture
 def client(computing, tmp_path):
+    return served(computing, tmp_path)[1]
+
+
+def served(computing, tmp_path):
+    """(state, client) of a service that computes here."""
+
     async def compute_call(request):
         json.dumps(request)  # plain values alone may cross to another process
         return await asyncio.to_thread(plainly, computing, request)
 
-    return calls.client_of(calls.state_of(tmp_path), [predictions_router(compute_call)])
+    state = calls.state_of(tmp_path)
+    return state, calls.client_of(state, [predictions_router(compute_call, state.predictions)])
+
+
+def test_when_it_was_answered_then_the_prediction_log_names_its_bytes(computing, tmp_path):
+    state, client = served(computing, tmp_path)
+    answers = [client.post("/api/predictions", json=body) for body in (
+        {"style": "S003", "horizon": 7}, {"history": rows(), "horizon": 3}, {"style": "nobody"})]  # fmt: skip
+    state.predictions.flush()
+    (path,) = (tmp_path / "predictions").glob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["route"], line["scope"], line["release"]) for line in lines] == [
+        ("/api/predictions", "S003", 1), ("/api/predictions", "history", 1)]  # fmt: skip
+    for line, answer in zip(lines, answers, strict=False):
+        assert line["hash"] == hashlib.sha256(answer.content).hexdigest()[:32]
+        assert (line["model"], line["horizon"]) == (answer.json()["made_by"], answer.json()["forecast_horizon"])
 
 
 def test_when_it_is_posted_then_the_answer_is_what_was_computed(client, computing):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -128,6 +129,20 @@ def test_when_the_prediction_log_is_old_then_it_goes_and_a_full_disk_stops_no_an
     blocked.note((1, "/x", "fleet", "auto", 30), "h")
     blocked.flush()
     assert sum(blocked._seen.values()) == 1
+
+
+def test_when_the_disk_is_full_in_the_middle_of_a_line_then_no_line_is_cut_or_counted_twice(tmp_path, monkeypatch):
+    found = PredictionLog(tmp_path)
+    write = os.write
+    for style in "ab":
+        found.note((1, "/x", style, "auto", 30), "h")
+    monkeypatch.setattr(os, "write", lambda handle, lines: write(handle, lines[: len(lines) // 2 + 9]))
+    found.flush()
+    monkeypatch.setattr(os, "write", write)
+    found.flush()
+    (path,) = (tmp_path / "predictions").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["scope"], line["count"]) for line in lines] == [("a", 1), ("b", 1)]
 
 
 @pytest.mark.parametrize(

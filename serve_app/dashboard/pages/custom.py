@@ -24,7 +24,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         "later), shares and codes of categories, and the revenue percentile, engagement score and churn risk where "
         "their columns are there. Shares, codes and the percentile are those of the whole table: a model that is "
         "tested on some of these rows must learn them from its training rows alone, as fine-tuning does. Columns "
-        "about people are dropped; the result can be fetched for a day."
+        "about people are dropped; the result can be fetched until the moment that its answer names."
     )
     return [
         Section("", [Text([words])]),

@@ -23,8 +23,8 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     answer = api.get("/api/data-quality")
     empty = no_data(answer)
     upload = Section("Check a file", [
-        Text(["A file is read and cleaned as a training run would, and kept for a day under an id that "
-              "predictions can name. Personal columns are dropped."]),
+        Text(["A file is read and cleaned as a training run would, and kept under an id that predictions "
+              "can name, until the moment that its report names. Personal columns are dropped."]),
         Form("upload", "/api/upload_csv", (Field("file", "CSV, Excel, JSON or Parquet", "file",
                                                  attributes={"required": "required"}),), "Check", shows="report"),
     ])  # fmt: skip

@@ -113,7 +113,11 @@ def _members(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
     columns = (("model", False), ("weight", True), ("error (WAPE)", True), (f"30 days ({unit})", True),
                ("made", False))  # fmt: skip
     marked = frozenset(i for i, one in enumerate(answer["members"]) if one["model"] == answer["model_used"])
-    said = "Weights come from errors at earlier origins of this style, shrunk towards the fleet's."
+    weighted = any(member["weight"] is not None for member in answer["members"])
+    said = (
+        "Weights come from errors at earlier origins of this style, shrunk towards the fleet's." if weighted else
+        "No member has a weight in this style's forecast."
+    )  # fmt: skip
     return [Table("members", columns, rows, "Members", "No member has a stored forecast.", marked), Text([said])]
 
 
