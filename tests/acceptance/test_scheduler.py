@@ -177,15 +177,19 @@ def test_when_the_whole_year_is_run_with_downtime_then_jobs_and_rows_agree(zone,
         assert "ensemble" not in job.ask.models[:-1]  # after its members
 
 
-def test_when_the_days_of_the_contract_come_then_the_right_models_train(tmp_path, settings):
-    four, two_weeks = ("arima", "prophet", "xgboost", "ensemble"), ("lstm",)
+@pytest.mark.parametrize("tables", [True, False], ids=["tables of the company", "sales alone"])
+def test_when_the_days_of_the_contract_come_then_the_right_models_train(tmp_path, settings, tables):
+    four, two_weeks = ("arima", "prophet", "xgboost", "ensemble"), ("lstm", "inventory_optimization")
+    told = replace(settings, company=replace(settings.company, folder="exports")) if tables else settings
     for day, expected in (
         (date(2025, 9, 2), {"xgboost"}),
         (date(2025, 9, 8), {*four}),
         (date(2025, 9, 15), {*four, *two_weeks}),
-        (date(2025, 10, 1), {"xgboost", *two_weeks}),
+        (date(2025, 10, 1), {"xgboost", *two_weeks, "yarn_substitution"}),
     ):
-        desk = Desk(tmp_path / str(day), settings)
+        if not tables:  # nothing to learn decisions from
+            expected = expected - {"inventory_optimization", "yarn_substitution"}
+        desk = Desk(tmp_path / str(day), told)
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
         desk.rounds.ticks.began(midnight)
         desk.now = midnight + timedelta(hours=12)

@@ -1,6 +1,6 @@
 """`python -m tests.faults.crash_points ROOT MODE`: publishes, appends, promotes, rolls back and prunes in a copy of the
-registry at ROOT, once for every call that reaches the file system, and dies at that call (MODE dies) or is refused it
-(MODE fails).
+registry at ROOT, once for every call that reaches the file system, and dies at that call (MODE dies), loses its
+power, so that what was not synced is lost (MODE power), or is refused it (MODE fails).
 
 Prints one JSON list of [n-th call, its name, exit code] and leaves the copies at ROOT-at-N.
 """
@@ -11,12 +11,15 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from demand.errors import DemandError
 from models.registry import Registry
 from tests.contracts.test_registry import fill_with
+from tests.faults.power import Disk
 
 DIED, REFUSED = 9, 8
 # What Python tells an audit hook before it does it; fsync is not among them.
@@ -29,12 +32,15 @@ class Fault:
 
     def __init__(self, root: Path, at: int, mode: str) -> None:
         self.root, self.at, self.mode, self.calls, self.armed = str(root), at, mode, 0, True
+        self.disk = Disk(Path(tempfile.mkdtemp(dir=root.parent, prefix="spare")))
         real = os.fsync
         sys.addaudithook(self._audited)
 
         def fsync(fd: Any) -> None:
             self._count("fsync")
             real(fd)
+            if self.mode == "power":
+                self._unseen(self.disk.synced, fd)
 
         os.fsync = fsync
 
@@ -45,12 +51,24 @@ class Fault:
             inside = event in ("os.remove", "os.rmdir") and arguments[1] != -1  # a name below an open folder
             if ours or inside:
                 self._count(event)
+                if self.mode == "power" and ours:
+                    self._unseen(self.disk.before, event, arguments)
+
+    def _unseen(self, act: Callable[..., None], *given: Any) -> None:
+        """What the test itself does with files is none of the work's calls."""
+        self.armed = False
+        try:
+            act(*given)
+        finally:
+            self.armed = True
 
     def _count(self, name: str) -> None:
         self.calls += 1
         if self.calls == self.at:
             print(json.dumps(name), flush=True)
-            if self.mode == "dies":
+            if self.mode == "power":
+                self._unseen(self.disk.lose)
+            if self.mode != "fails":
                 os._exit(DIED)
         changes = name not in ("os.listdir", "os.scandir", "os.remove", "os.rmdir", "shutil.rmtree")
         if self.mode == "fails" and 0 < self.at <= self.calls and changes:
