@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from demand.calendar import Calendar
-from demand.panel import Floats
+from demand.panel import Floats, Panel
 from evaluation.results import FoldResult
 from evaluation.serving import Columns, Scored, Standing
-from evaluation.totals import DAYS, bounds_of_few, floored_accuracy, relative
+from evaluation.totals import DAYS, Ahead, bounds_of_few, floored_accuracy, relative
 from models.base import Forecast
 
-WEEKS = 12
+WEEKS, PAST_WEEKS = 12, 26
 WEEK_DAYS = 7
 NOTHING = np.empty(0)
 
@@ -89,6 +89,26 @@ def week_columns(
         "share_of_week": inside,
         "n_errors": np.where(whole, len(found), 0),
         "bounds_from": np.where(whole, how, ""),
+    }
+
+
+def past_week_columns(panel: Panel, origin: int) -> Columns:
+    """A row for each of the last 26 whole weeks that end with the period `origin`, oldest first: week_start, week_end,
+    total over all styles. A period of which no style is known makes its weeks NaN; in others what is unknown counts
+    nothing. Weeks of a longer period hold its share, as those ahead do."""
+    first = max(int(panel.start.min()), origin - panel.calendar.periods_in(PAST_WEEKS * WEEK_DAYS))
+    demand = panel.window(first, origin - first + 1)
+    total = np.where(np.isnan(demand).all(axis=0), np.nan, np.nansum(demand, axis=0))
+    days = Ahead.of(panel.calendar, first - 1, len(total))
+    n = min(PAST_WEEKS, int(days.last[-1]) // WEEK_DAYS)
+    ends = int(days.last[-1]) - WEEK_DAYS * np.arange(n - 1, -1, -1)
+    shares = np.array([days.shares(last - WEEK_DAYS + 1, last) for last in ends.tolist()]).reshape(n, len(total))
+    sums = np.where(shares @ np.isnan(total) > 0, np.nan, shares @ np.nan_to_num(total))
+    before = panel.calendar.spans(np.array([first - 1]))[1][0]
+    return {
+        "week_start": np.datetime_as_string(before + ends - WEEK_DAYS + 1, unit="D"),
+        "week_end": np.datetime_as_string(before + ends, unit="D"),
+        "total": sums,
     }
 
 

@@ -17,7 +17,7 @@ from demand.errors import DataError, VersionUnreadable
 from demand.store import write_panel
 from evaluation.serving import Columns, Standing, history_columns, scored_origins, style_columns
 from evaluation.serving_accuracy import accuracy_columns
-from evaluation.serving_fleet import fleet_errors, total_columns, week_columns
+from evaluation.serving_fleet import fleet_errors, past_week_columns, total_columns, week_columns
 from jobs.fleet import Fleet, decisions_of
 from jobs.lines import order_lines
 from jobs.settings import Settings
@@ -30,18 +30,22 @@ log = logging.getLogger(__name__)
 STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
 NULLABLE_COUNTS = ("n_orders",)
 SAVINGS = "savings.json"
+PAST_WEEKS = "past_weeks.parquet"
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     """styles.parquet, weeks.parquet, fleet_totals.parquet, accuracy.parquet (rows of the served kind and of every live
-    member, by model), panel/ and quality.json."""
+    member, by model), past_weeks.parquet, panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
     _write_savings(folder / SAVINGS, fleet.settings)
     styles, weeks, totals, accuracy = _tables(fleet, verdict)
     _write(folder / "styles.parquet", styles)
     _write(folder / "weeks.parquet", weeks)
+    assert verdict.live is not None
+    past = past_week_columns(fleet.panel, verdict.live.origin)
+    pq.write_table(pa.table({name: _column(name, column) for name, column in past.items()}), folder / PAST_WEEKS)
     _write(folder / "fleet_totals.parquet", totals)
     _write(folder / "accuracy.parquet", accuracy)
 

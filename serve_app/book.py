@@ -177,6 +177,12 @@ class Book:
         """The fleet's next weeks, at most 12."""
         return self._of(self._weeks, model)
 
+    @cached_property
+    def past_weeks(self) -> pa.Table | None:
+        """What was sold in the weeks before the forecast, all styles; None in a release of before they were kept."""
+        file = self.path / "past_weeks.parquet"
+        return pq.read_table(file) if file.is_file() else None
+
     def totals(self, model: str) -> pa.Table:
         """The fleet's totals, a row for each of 7, 30, 60, 90 and 180 days."""
         return self._of(self._totals, model)

@@ -26,6 +26,7 @@ from serve_app.answers.orders import order_proposal
 from serve_app.answers.releases import changes, releases
 from serve_app.answers.styles import style, styles
 from serve_app.answers.summaries import forecast_report, validation_summary
+from serve_app.answers.weekly import weekly_history
 from serve_app.schemas import finetune as of_finetune
 from serve_app.schemas import forecast, pages, summaries
 from serve_app.schemas import monitoring as of_monitoring
@@ -103,6 +104,8 @@ ROUTES: tuple[Route[Any], ...] = (
           "How far the forecast can be trusted", "ml-validation-summary.json"),
     Route("GET", "/api/insights", NoParameters, insights, summaries.InsightsAnswer,
           "What stands out, with the numbers it rests on", "insights.json"),
+    Route("GET", "/api/weekly-history", NoParameters, weekly_history, pages.WeeklyHistoryAnswer,
+          "What was sold in the weeks before the forecast, all styles together", "weekly-history.json"),
     Route("GET", "/api/styles", StylesParameters, styles, pages.StylesAnswer,
           "Find styles: search, filter, order, page", "styles.json"),
     Route("GET", "/api/styles/{style:path}", StyleParameters, style, pages.StyleAnswer,

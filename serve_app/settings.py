@@ -37,7 +37,8 @@ class ServeSettings:
     long an upload is kept. body_seconds: how long a client may take to send a body. max_concurrent: requests worked on
     at once, a replica; more are told to come again. max_connections: open at once, at most three quarters of them of
     one address. rate_per_second: requests of one client (auto = without a limit on loopback, 200 elsewhere);
-    changes_per_minute: the same for what changes something; each replica lets its share of both through.
+    changes_per_minute: the same for what changes something. Each replica lets its share of both through, at least one
+    call at once: over time never more than the rate together, and less where the calls are spread unevenly.
     follow_seconds: how often the champion is looked up.
     a_b_testing: the release under the alias `challenger` answers `challenger_share` of the styles; challenger_shadow:
     it is asked about them and never shown. canary_deployment: it begins with `canary_share`, which doubles every
@@ -72,6 +73,12 @@ class ServeSettings:
     canary_hours: Annotated[float, Field(gt=0)] = 12.0
 
     def __post_init__(self) -> None:
+        if self.replicas > self.changes_per_minute:
+            raise SettingsError(
+                "each replica must be able to let one change a minute through", key="serve.changes_per_minute",
+                found=self.changes_per_minute, replicas=self.replicas,
+                hint="Set serve.changes_per_minute to the number of replicas or more",
+            )  # fmt: skip
         if self.canary_deployment and self.challenger_shadow:
             raise SettingsError(
                 "a canary is shown: in shadow nothing could go back", key="serve.challenger_shadow", found=True,

@@ -1,7 +1,9 @@
-"""`weekly_forecasts`: the next twelve weeks, of the fleet as stored, of one style from its stored forecast."""
+"""`weekly_forecasts`, the next twelve weeks, of the fleet as stored, of one style from its stored forecast; and
+`GET /api/weekly-history`, the weeks before."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import pyarrow as pa
 
 from demand.panel import Floats
 from evaluation.totals import Ahead
+from serve_app.answers.asked import Answer, head, no_data
 from serve_app.answers.columns import numbers, rows, values
 from serve_app.answers.fleet import RECENT_DAYS, Fleet, trends, trends_wanted
 from serve_app.book import Book
+from serve_app.schemas.parameters import NoParameters
 from serve_app.schemas.units import growth, listed, percent
 
 WEEK_DAYS = 7
@@ -48,6 +52,18 @@ def weekly_forecasts(fleet: Fleet, style: str | None = None, periods: Floats | N
             "trend": _trends(fleet, forecast, numbers(weeks, "share_of_week")),
         }
     )
+
+
+def weekly_history(book: Book, asked: NoParameters, today: date) -> Answer:
+    """What was sold in each of the last 26 weeks, all styles together, oldest first."""
+    past = book.past_weeks
+    if past is None or not past.num_rows:
+        return no_data(book, "this release holds no whole week of history. Train again to make one that does")
+    return {
+        **head(book, book.served, ()),
+        "weeks": rows({"week_start": values(past, "week_start"), "week_end": values(past, "week_end"),
+                       "total": listed(numbers(past, "total"))}),
+    }  # fmt: skip
 
 
 def whole_weeks(weeks: pa.Table) -> list[float]:

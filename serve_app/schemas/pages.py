@@ -39,6 +39,20 @@ class Total(Body):
     upper: QuantityOrNull
 
 
+class PastWeek(Body):
+    """A week before the forecast's first day, counted back from it."""
+
+    week_start: Day
+    week_end: Day
+    total: QuantityOrNull
+
+
+class WeeklyHistory(Answer):
+    """`GET /api/weekly-history`."""
+
+    weeks: Annotated[list[PastWeek], Field(max_length=26)]
+
+
 class History(Body):
     """What was sold, oldest first; dates and values belong together."""
 
@@ -238,3 +252,4 @@ class DataQuality(Answer):
 StylesAnswer = Styles | NoData
 StyleAnswer = Style | NoData
 FeaturesAnswer = Features | NoData
+WeeklyHistoryAnswer = WeeklyHistory | NoData

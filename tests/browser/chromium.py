@@ -22,6 +22,35 @@ DRIVER = shutil.which("chromedriver")
 WAIT_S = 20.0
 
 
+_OVERLAPS = """
+const found = [], seen = (e) => { const b = e.getBoundingClientRect(); return b.width > 1 && b.height > 1 ? b : null };
+const named = (e) => `${e.tagName}.${e.getAttribute('class') || e.id}: ${(e.textContent || '').trim().slice(0, 40)}`;
+const meet = (a, b, slack) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > slack
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > slack;
+const apart = (all, slack) => { for (let i = 0; i < all.length; i++) for (let k = i + 1; k < all.length; k++) {
+  const a = seen(all[i]), b = seen(all[k]);
+  if (a && b && meet(a, b, slack)) found.push(`${named(all[i])} lies on ${named(all[k])}`); } };
+for (const box of document.querySelectorAll('main, main section, main form, main .cards, header, nav, main label'))
+  apart([...box.children].filter((e) => !['fixed', 'absolute'].includes(getComputedStyle(e).position)), 2);
+for (const chart of document.querySelectorAll('.chart')) {
+  for (const ticks of ['.xtick', '.ytick']) apart([...chart.querySelectorAll(`${ticks} text`)], 1);
+  apart([...chart.querySelectorAll('.xtitle, .ytitle, .legend, .gtitle')], 2);
+  for (const title of chart.querySelectorAll('.xtitle, .ytitle'))
+    for (const tick of chart.querySelectorAll('.xtick text, .ytick text'))
+      if (seen(title) && seen(tick) && meet(seen(title), seen(tick), 2))
+        found.push(`${named(title)} lies on ${named(tick)}`);
+  const frame = chart.getBoundingClientRect();
+  for (const text of chart.querySelectorAll('.main-svg text')) { const b = seen(text);
+    if (b && (b.left < frame.left - 2 || b.right > frame.right + 2 || b.bottom > frame.bottom + 2))
+      found.push(`${named(text)} leaves its chart`); } }
+for (const e of document.querySelectorAll('main *')) { const style = getComputedStyle(e);
+  if (e.children.length === 0 && e.textContent.trim() && ['hidden', 'clip'].includes(style.overflowX)
+      && style.position !== 'absolute' && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1)
+    found.push(`${named(e)} is cut off`); }
+return found;
+"""
+
+
 class Browser:
     """One window; `base` is the service's address."""
 
@@ -79,6 +108,11 @@ class Browser:
     def width(self) -> int:
         """Of the whole page; more than the window means that it scrolls sideways."""
         return int(self.driver.execute_script("return document.documentElement.scrollWidth"))
+
+    def overlaps(self) -> list[str]:
+        """What lies on something else: neighbouring parts of the content, titles, and the ticks of a chart's axes; and
+        text that is cut off by its own box."""
+        return [str(one) for one in self.driver.execute_script(_OVERLAPS)]
 
     def drawn(self) -> int:
         """Charts that Plotly has drawn."""

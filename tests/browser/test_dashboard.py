@@ -18,7 +18,7 @@ from tests.browser.chromium import CHROMIUM, DRIVER, Browser, browser
 from tests.faults.processes import own_tree, start
 from tests.models.tabular.made import business
 from tests.serve_app.examples import tune
-from tests.serve_app.looked import propose_at
+from tests.serve_app.looked import look_at, propose_at
 from tests.serve_app.running import Served, serving
 from tests.serve_app.test_substitutes import fitted_yarns
 from tests.serve_app.test_substitutes import release as release_yarns
@@ -28,7 +28,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="chromium or its driver is not installed"),
 ]  # fmt: skip
 HOSTILE = "<b>x</b>/1"
-AXIS_TITLES = "return [...document.querySelectorAll('.ytitle')].map((title) => title.textContent)"
+AXIS_TITLES = """return [...document.querySelectorAll('.chart')].map((chart) =>
+  ['.xtitle', '.ytitle'].map((axis) => [...chart.querySelectorAll(axis)].map((title) => title.textContent).join()))"""
+UNTITLED: set[str] = set()
 DAYS = 200
 TRAINED_S = 240.0
 
@@ -55,7 +57,9 @@ def told(tmp_path_factory) -> tuple[Path, Path, list[str]]:
         run = ["-m", "jobs.pipeline", *arguments, f"storage.root={root / 's'}", "cluster.num_cpus=1"]
         assert start(run, mark, root / "pipeline.log").wait(TRAINED_S) == 0, (root / "pipeline.log").read_text()
     tune(root / "s")
-    propose_at(root / "s" / "registry", read_panel(Registry(root / "s" / "registry").open("champion").path / "panel"))
+    panel = read_panel(Registry(root / "s" / "registry").open("champion").path / "panel")
+    propose_at(root / "s" / "registry", panel)
+    look_at(root / "s" / "registry", panel, days=35)
     release_yarns(root / "s", fitted_yarns())
     return source, root / "s", arguments
 
@@ -92,7 +96,10 @@ def test_when_every_page_is_opened_then_it_fits_and_its_charts_are_drawn(window,
         assert window.width() <= width, page.path
         for chart in window.all(".chart"):
             window.find(f"#{chart.get_attribute('id')} .main-svg")
-        assert all(window.driver.execute_script(AXIS_TITLES)), page.path
+        for across, up in window.driver.execute_script(AXIS_TITLES):
+            assert up, page.path
+            assert across or page.path in UNTITLED, page.path
+        assert window.overlaps() == [], (page.path, width)
     window.resize(1280, 900)
     window.scheme("light")
 

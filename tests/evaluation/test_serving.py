@@ -18,7 +18,7 @@ from evaluation.intervals import recent_scale
 from evaluation.metrics import by_style
 from evaluation.results import FoldResult
 from evaluation.serving import Standing, history_columns, scored_origins, style_columns
-from evaluation.serving_fleet import fleet_errors, total_columns, week_columns
+from evaluation.serving_fleet import fleet_errors, past_week_columns, total_columns, week_columns
 from evaluation.totals import DAYS, Ahead, answered_days, bounds_by_group, bounds_of_few, ranks
 from models.base import Forecast
 
@@ -435,3 +435,30 @@ def test_when_everything_after_an_origin_is_multiplied_then_what_is_known_there_
     one, two = (Standing.at(panel, cutoff, made.horizon, "interpolate") for panel in (made.panel, poisoned))
     for name in ("classes", "recent", "negative", "totals"):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
+
+
+@pytest.mark.parametrize(("freq", "n"), [("D", 300), ("D", 10), ("B", 200), ("W-SUN", 60), ("W-WED", 9), ("MS", 20)])
+def test_when_the_weeks_before_are_told_then_each_is_the_sum_of_its_days_shares(freq, n):
+    rng = np.random.default_rng(5)
+    y = [rng.poisson(9, n).astype(float), rng.poisson(4, n // 2).astype(float)]  # the second one began later
+    y[0][: n // 3] = np.nan  # nothing is known of anybody then
+    end = Calendar(freq).containing(np.datetime64("2025-07-31"))
+    panel = Panel(np.array(["a", "b"]), np.array([0, n, n + n // 2]), np.concatenate(y), int(end), freq)
+    told = past_week_columns(panel, int(end))
+    by_day: dict[np.datetime64, float] = {}
+    for period in range(int(end) - n + 1, int(end) + 1):
+        first, last = (edge[0] for edge in panel.calendar.spans(np.array([period])))
+        known = [one for one in panel.window(period, 1)[:, 0] if not np.isnan(one)]
+        span = np.arange(first, last + 1)
+        for day in span:
+            by_day[day] = sum(known) / len(span) if known else np.nan
+    final = panel.calendar.spans(np.array([int(end)]))[1][0]
+    weeks = []
+    for k in range(26):
+        days = np.arange(final - 7 * (k + 1) + 1, final - 7 * k + 1)
+        if days[0] < min(by_day):
+            break
+        weeks.insert(0, (str(days[0]), str(days[-1]), sum(by_day.get(day, 0.0) for day in days)))
+    assert list(zip(told["week_start"], told["week_end"], strict=True)) == [week[:2] for week in weeks]
+    np.testing.assert_allclose(told["total"], [week[2] for week in weeks], rtol=1e-12)
+    assert len(weeks) <= 26

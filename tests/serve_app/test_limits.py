@@ -13,10 +13,12 @@ import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, StrictInt
 
+from demand.errors import SettingsError
 from serve_app.app import make_app
 from serve_app.auth import role
 from serve_app.limits import FILES_AT_ONCE, Buckets, strict_body
 from serve_app.problems import Refused
+from serve_app.settings import ServeSettings
 from tests.serve_app import calls
 
 
@@ -138,11 +140,17 @@ def test_when_a_client_calls_too_often_then_429_says_when_to_come_again(tmp_path
     assert caller.post("/ask", content="{}", headers=JSON).headers["retry-after"] == "20"
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 6, 12])
-def test_when_there_are_several_replicas_then_together_they_let_the_rate_through(tmp_path, replicas):
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 6])
+def test_when_there_are_several_replicas_then_together_they_let_no_more_than_the_rate_through(tmp_path, replicas):
     caller = client(tmp_path, changes_per_minute=6, replicas=replicas)
     codes = [caller.post("/ask", content="{}", headers=JSON).status_code for _ in range(7)]
-    assert codes.count(200) == max(1, 6 // replicas)
+    assert codes.count(200) == 6 // replicas
+
+
+def test_when_there_are_more_replicas_than_changes_a_minute_then_the_settings_are_refused():
+    with pytest.raises(SettingsError, match="each replica") as refused:
+        ServeSettings(changes_per_minute=6, replicas=7)
+    assert refused.value.facts["key"] == "serve.changes_per_minute"
 
 
 def test_when_buckets_are_many_then_the_oldest_clients_are_forgotten_and_time_fills_them(monkeypatch):

@@ -39,7 +39,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
     unit = unit_of(answer)
     aged = [Note(one["text"], "warn") for one in found if one["id"] == "data_age"]
     return [
-        Section("", [*aged, _tiles(answer, checked, unit), _weeks(answer, unit)]),
+        Section("", [*aged, _tiles(answer, checked, unit), _weeks(answer, _sold(api), unit)]),
         Section("What stands out", _insights([one for one in found if one["id"] != "data_age"])),
         Section("Styles to look at", _risky(api, unit)),
         Section("Since the release before", _changes(api, int(answer["release"]), unit)),
@@ -77,7 +77,13 @@ def _days(answer: Mapping[str, Any]) -> int:
     return int(answer["forecast_horizon"].split()[0])
 
 
-def _weeks(answer: Mapping[str, Any], unit: str) -> Block:
+def _sold(api: Api) -> Sequence[Mapping[str, Any]]:
+    """The weeks before; none in a release that does not hold them."""
+    answer = api.get("/api/weekly-history")
+    return answer["weeks"] if answer["status"] == "success" else ()
+
+
+def _weeks(answer: Mapping[str, Any], sold: Sequence[Mapping[str, Any]], unit: str) -> Block:
     """Whole weeks only: the last one may end with the horizon, and its part of a week would look like a fall."""
     days = _days(answer)
     whole = [week for week in answer["weekly_forecasts"] if 7 * week["week"] <= days]
@@ -89,8 +95,10 @@ def _weeks(answer: Mapping[str, Any], unit: str) -> Block:
         [week["max_forecast"] for week in measured], "interval of the week's total",
     ) if measured else []  # fmt: skip
     x = [week["week_start"] for week in whole]
+    before = [week["week_start"] for week in sold]
+    past = [line(before, [week["total"] for week in sold], "sold", "@soft")] if sold else []
     figure = over_time(
-        [*bounds, line(x, [week["forecast"] for week in whole], "forecast", mode="lines+markers")],
+        [*bounds, *past, line(x, [week["forecast"] for week in whole], "forecast", mode="lines+markers")],
         f"{unit} a week, all styles", xaxis={"title": {"text": "week beginning"}},
     )  # fmt: skip
     first, last = whole[0], whole[-1]
