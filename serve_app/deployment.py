@@ -33,6 +33,7 @@ REQUEST_S = 120.0  # the longest a request may take, in Ray's own view
 IN_FLIGHT = 1000  # of one replica: our own limits (serve_app/limits.py) refuse long before, and faster
 QUEUED = 1000
 DRAIN_S = 20.0
+DEREGISTERED_S = "2"  # by then HAProxy, which Ray itself runs here, asks a replica no more; Ray waits 30 s for any other
 ANSWERS_S, GONE_LOOK_S = 10.0, 0.1
 # Ray reads these when it is first imported, also in the processes that the cluster starts.
 ENVIRONMENT = {
@@ -61,6 +62,7 @@ def state_environment(settings: ServeSettings, scratch: Path) -> None:
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DEREGISTERED_S,
             "RAY_SERVE_HAPROXY_MAXCONN": str(settings.max_connections),
             "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(
                 KEEP_ALIVE_S

@@ -31,10 +31,8 @@ def line(x: Sequence[str], y: Sequence[Number], name: str, color: str = "@accent
 
 def over_time(traces: Sequence[Mapping[str, Any]], y_title: str, **layout: Any) -> Figure:
     """A figure over dates; the y axis starts at 0 and says its unit."""
-    return {
-        "data": list(traces),
-        "layout": {"yaxis": {"title": {"text": text(y_title)}, "rangemode": "tozero"}, **layout},
-    }
+    axes = {"xaxis": {"title": {"text": "date"}}, "yaxis": {"title": {"text": text(y_title)}, "rangemode": "tozero"}}
+    return {"data": list(traces), "layout": {**axes, **layout}}
 
 
 def bars(names: Sequence[str], values: Sequence[Number], x_title: str) -> Figure:

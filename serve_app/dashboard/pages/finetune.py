@@ -55,7 +55,7 @@ def _importance(answer: dict[str, Any]) -> Sequence[Block]:
         f"{top[0]['feature']} has {top[0]['importance']:.0%}."
     )
     figure = bars([one["feature"] for one in top], [round(100 * one["importance"], 2) for one in top],
-                  "share of the impurity taken away (percent)")  # fmt: skip
+                  "share (percent)")  # fmt: skip
     return [Chart("importance", figure, said)]
 
 

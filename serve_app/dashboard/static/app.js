@@ -43,7 +43,7 @@
       xaxis: { ...axis, ...(given.xaxis || {}) }, yaxis: { ...axis, ...(given.yaxis || {}) }, width: place.clientWidth,
     });
     if (given.height) place.style.height = given.height + "px";
-    if (layout.width < 560) layout.legend = { orientation: "h", y: -0.3, yanchor: "top", x: 0 };
+    if (layout.width < 560) layout.legend = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 };
     Plotly.react(place, painted(figure.data), layout, { displayModeBar: false });
     resizing.observe(place);
   }
@@ -198,7 +198,7 @@
         line("lower_bound", { line: { width: 0 }, fill: "tonexty", fillcolor: "@band", hoverinfo: "skip", name: "interval" }),
         line("predicted_value", { line: { color: "@accent", width: 2 }, name: "forecast" }),
       ],
-      layout: { yaxis: { title: { text: place.closest("form").dataset.unit || "quantity" }, rangemode: "tozero" } },
+      layout: { xaxis: { title: { text: "date" } }, yaxis: { title: { text: place.closest("form").dataset.unit || "quantity" }, rangemode: "tozero" } },
     });
   }
 
