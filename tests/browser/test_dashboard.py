@@ -98,7 +98,11 @@ def test_when_every_page_is_opened_then_it_fits_and_its_charts_are_drawn(window,
         for chart in window.all(".chart"):
             window.find(f"#{chart.get_attribute('id')} .main-svg")
         for across, up in window.driver.execute_script(AXIS_TITLES):
-            wrong += [] if across and (up or page.path in LISTS) else [f"{page.path}: an axis says nothing: {across!r}, {up!r}"]
+            wrong += (
+                []
+                if across and (up or page.path in LISTS)
+                else [f"{page.path}: an axis says nothing: {across!r}, {up!r}"]
+            )
         wrong += [f"{page.path}: {one}" for one in window.overlaps()]
     assert not wrong, "\n".join(wrong)
     window.resize(1280, 900)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobs import serve
 from jobs.entry import exit_code
+from jobs.kept import INSIDE
 from jobs.serve import body
+from serve_app import deployment
+from serve_app.state import State
 from serve_app.tokens import TokenFile
+from tests.acceptance.test_operating import commands
 
 
 @pytest.fixture
@@ -71,3 +78,40 @@ def test_when_haproxy_is_to_run_on_another_cluster_then_it_is_refused(refused):
 def test_when_the_storage_cannot_be_written_then_it_is_refused(refused, tmp_path):
     (tmp_path / "s").mkdir(mode=0o500)
     assert "cannot be written" in refused()
+
+
+LINES = [line.removeprefix("$P -m jobs.serve") for line in commands() if line.startswith("$P -m jobs.serve")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_when_a_line_of_the_operating_page_is_typed_then_that_service_is_started(line, tmp_path, monkeypatch, capsys):
+    """Up to the moment where Ray would listen: what it would be told, and that its state opens."""
+    monkeypatch.chdir(tmp_path)
+    TokenFile(tmp_path / "storage").make("erp", "read", 1)
+    (tmp_path / "sales.csv").write_text("date,style,quantity\n2025-01-01,A,1\n")
+    started = []
+    monkeypatch.setenv(INSIDE, "0")
+    monkeypatch.setattr(serve, "_refuse_taken", lambda *given, **more: None)
+    monkeypatch.setattr(serve, "cluster", lambda settings: nullcontext())
+    monkeypatch.setattr(serve.Asked, "wait", lambda self, seconds: True)
+    monkeypatch.setattr(deployment, "state_environment", lambda *given: None)
+    monkeypatch.setattr(deployment, "start", lambda config, *more: started.append(config))
+    monkeypatch.setattr(deployment, "stop", lambda: None)
+    told = shlex.split(line)
+    assert exit_code("serve", body, told) == 0
+    (config,) = started
+    state = State(config)
+    state.close()
+    settings, shown = config.serve, capsys.readouterr().out
+    assert config.storage_root == str(tmp_path / ("restored" if "storage=restored" in told else "storage"))
+    assert settings.port == (5006 if "serve.port=5006" in told else 8000)
+    assert (settings.host == "0.0.0.0") is settings.needs_token is ("serve.host=0.0.0.0" in told)
+    assert ("Authorization" in shown) is settings.needs_token
+    assert (settings.allowed_hosts == ("forecast.example",)) is settings.needs_token
+    assert (settings.a_b_testing, settings.challenger_share == 0.5) == (("serve.a_b_testing=true" in told),) * 2
+    assert [text for text in config.arguments if text.startswith("serve.")] == []
+    assert f":{settings.port}" in shown
+
+
+def test_when_the_operating_page_is_read_then_it_starts_services_in_five_ways():
+    assert len(LINES) == 5
