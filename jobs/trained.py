@@ -71,7 +71,7 @@ def outcome(job: Job, settings: Settings, ended: Ended, before: Mapping[str, str
     lost = tuple(f"{kind}: it was not trained" for kind in job.ask.only or () if kind not in kept)
     if len(told) == 1 and not lost:
         return told[0]
-    return _together(told, lost)
+    return _together(told, [summary.get("decision") or "forecasts" for summary in found], lost)
 
 
 def _runs(job: Job, settings: Settings) -> list[RunFolder]:
@@ -80,13 +80,14 @@ def _runs(job: Job, settings: Settings) -> list[RunFolder]:
     return [RunFolder(runs_root(settings) / name) for name in names]
 
 
-def _together(told: Sequence[Outcome], lost: tuple[str, ...]) -> Outcome:
-    """One outcome of several: success when all succeeded, failed when none did anything."""
+def _together(told: Sequence[Outcome], names: Sequence[str], lost: tuple[str, ...]) -> Outcome:
+    """One outcome of several, each under its name: success when all succeeded, failed when none did anything."""
     status: Status = "partial"
     if len({one.status for one in told}) == 1 and not (lost and told[0].status == "success"):
         status = told[0].status
+    parts = [f"{name}: {one.message}" for name, one in zip(names, told, strict=True)]
     return Outcome(
-        status, "; ".join([*(one.message for one in told), *lost]), release=told[0].release, metrics=told[0].metrics,
+        status, "; ".join([*parts, *lost]), release=told[0].release, metrics=told[0].metrics,
         models_retrained=tuple(kind for one in told for kind in one.models_retrained),
         errors=(*(error for one in told for error in one.errors), *lost),
     )  # fmt: skip
@@ -116,7 +117,8 @@ def _of_summary(job: Job, settings: Settings, summary: Mapping[str, Any], before
     if not any(kind in made for kind in asked):
         return Outcome("failed", "; ".join(errors) or "no model was trained", **facts)
     if errors:
-        serves = f"release {number} serves" if serving else f"release {registry.alias('champion')} serves"
+        champion = registry.alias("champion")
+        serves = f"release {champion} serves" if champion is not None else "no release serves yet"
         return Outcome("partial", f"{serves}; {'; '.join(errors)}", **facts)
     return Outcome("success", f"release {number} serves: {', '.join(changed)} trained anew", **facts)
 
@@ -170,9 +172,14 @@ def _not_serving(registry: Registry, number: int) -> str:
         reason = pointers[-1]["facts"].get("reason")
         return f"release {number} was promoted and serves no longer" + (f": {reason}" if reason else "")
     try:
-        said = [str(entry["promotion"]) for entry in registry.history()
+        said = [_in_words(entry["promotion"]) for entry in registry.history()
                 if entry.get("release") == number and entry.get("promotion")]  # fmt: skip
     except DemandError as error:
         return str(error)
     reason = said[-1].removeprefix("held back: ") if said else "see history.jsonl"
     return f"release {number} is held back: {reason}"
+
+
+def _in_words(promotion: Any) -> str:
+    """Histories of before held the reasons of models that do not forecast as they were computed."""
+    return "; ".join(promotion["reasons"]) if isinstance(promotion, Mapping) else str(promotion)

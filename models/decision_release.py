@@ -67,7 +67,9 @@ def keep_model(
         "trained_at": created,
         "model_path": f"releases/{number:06d}/{MODEL}",
     }
-    registry.append_history([{**told, **entry, "release": number, "promotion": gate}])
+    words = "; ".join(reasons_against)  # in the words of the fleet's history
+    promotion = f"held back: {words}" if words else "nothing speaks against it"
+    registry.append_history([{**told, **entry, "release": number, "promotion": promotion}])
     if not reasons_against:
         registry.promote(number, expected=before, facts={"forced": False, "gate": gate})
     return Kept(number, not reasons_against)

@@ -60,6 +60,23 @@ def test_when_a_run_is_killed_after_its_release_then_resuming_it_makes_no_second
     assert (registry.root / "history.jsonl").read_text() == history
 
 
+@pytest.mark.parametrize(("of_run", "serves"), [(1, 2), (2, 1)], ids=["a newer one was promoted", "it was rolled back"])
+def test_when_another_release_serves_by_now_then_resuming_the_run_changes_nothing(judged, monkeypatch, of_run, serves):
+    fleet, race, verdict, styles = judged
+    registry = registry_of(fleet.settings)
+    for number in (1, 2):
+        assert publish(fleet, race, verdict, styles).number == number
+    for number in (2, serves):
+        if registry.alias("champion") != number:
+            registry.promote(number, expected=registry.alias("champion"), facts={"reason": "by hand"})
+    before = registry.promotions()
+    monkeypatch.setattr("jobs.publish._release_of", lambda registry, fleet: of_run)
+    again = publish(replace(fleet, settings=replace(fleet.settings, resume="r")), race, verdict, styles)
+    assert (again.number, again.promoted) == (of_run, False)
+    assert "takes nobody's place" in again.decision.words
+    assert (registry.alias("champion"), registry.promotions(), registry.numbers()) == (serves, before, [1, 2])
+
+
 def test_when_an_older_run_had_the_same_name_then_its_release_is_not_taken_for_this_one(judged):
     fleet, race, verdict, styles = judged
     publish(fleet, race, verdict, styles)

@@ -67,7 +67,7 @@ def _table(jobs: Sequence[Mapping[str, Any]]) -> Table:
         [Cell(job["job_id"]), Cell(job["status"], tone=TONES.get(job["status"], "")), Cell(_progress(job), number=True),
          Cell(", ".join(job["models"])), Cell(moment(job["created_at"])), Cell(job["trigger"]),
          Cell("" if job["release"] is None else str(job["release"]), number=True),
-         Cell("; ".join(dict.fromkeys([job["message"], *job["errors"]])))]
+         Cell("; ".join([job["message"], *(error for error in job["errors"] if error not in job["message"])]))]
         for job in jobs
     ]  # fmt: skip
     return Table("jobs", columns, rows, "Training jobs, newest first", "No training was asked for yet.")
