@@ -67,7 +67,7 @@ def train(settings: Settings, run_id: str | None) -> tuple[dict[str, Any], list[
     entry = _entry(settings, made, report, manifest, run.run_id) | {"seconds": seconds}
 
     def fill(folder: Path) -> None:
-        made.fitted.save(folder, {"recommended": report["recommended"], "savings": report["savings"], "report": report})
+        made.fitted.save(folder, {name: report[name] for name in ("recommended", "savings")} | {"report": report})
 
     kept = keep_model(registry, KIND, fill, entry, reasons)
     place = f"releases/{kept.release:06d}"

@@ -79,7 +79,10 @@ def told(made: Mapping[str, Any], folder: Path) -> list[str]:
             f"Cost      {cost['chosen']:,.0f} expected, {cost['without_orders']:,.0f} without orders; {beside}"
         )
     if summary["unreachable"]:
-        lines.append(f"Service   {summary['unreachable']} items cannot reach the wanted service with any quantity")
+        lines.append(
+            f"Service   {summary['unreachable']} items cannot reach the wanted service with any quantity: what is sold "
+            "before an order can arrive is more than there is. Shorter lead times help, or an earlier order next time"
+        )
     for match in summary["matches"]:
         share = match["matched_volume"] / match["volume"] if match["volume"] else 0.0
         lines.append(
@@ -105,8 +108,9 @@ def reasons(frame: pd.DataFrame, unit: str) -> list[str]:
         if status == "no_data":
             out.append(f"no data: {lacks}")
             continue
-        need = f"{daily * window:,.0f} {unit} expected in {window:.0f} days, {position:,.0f} at hand or coming"
-        dry = f"; the shelf is empty about {empty}" if empty else ""
+        here = f"{position:,.0f} at hand or coming beyond what is promised"
+        need = f"{daily * window:,.0f} {unit} expected in {window:.0f} days, {here}"
+        dry = f"; the shelf alone lasts until about {empty}" if empty else ""
         if status == "none":
             alone = f"; {fill:.0%} served without an order" if idle == idle else ""
             out.append(f"{need}{dry}{alone}")
@@ -115,7 +119,8 @@ def reasons(frame: pd.DataFrame, unit: str) -> list[str]:
                 hard = f"; no quantity reaches {wish:.0%}" + (", this is the best" if by == "exact" else "")
             else:  # only a surrogate or a simple policy orders less than is wanted where more would do
                 hard = f"; serves {served:.1%}, {wish:.1%} is wanted" if served < wish - _CLOSE else ""
-            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{hard}"
+            why = f"; ordered for the service, {fill:.0%} without an order" if cost > idle else ""
+            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{why}{hard}"
                        + (f"; assumed: {assumed}" if assumed else ""))  # fmt: skip
     return out
 

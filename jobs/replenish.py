@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from demand.calendar import Calendar
+from demand.cleaning import DEFAULT_RULES
 from demand.company.read import read_company
 from demand.company.tables import Company
 from demand.durable import write_whole
@@ -47,6 +48,7 @@ from models.inventory.surrogate import KIND, FittedSurrogate
 from models.release import Release
 
 LATEST = "orders"  # below the storage root: the newest proposal, for those who serve it
+STALE_DAYS = DEFAULT_RULES["stale_days"].limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ def body(settings: Settings, now: datetime | None = None) -> int:
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     release = registry_of(settings).open("champion")
     made = propose(settings, release, read_company(settings.company) if settings.company.any else Company())
+    made["summary"]["notes"] += _old(release, moment)
 
     def fill(new: RunFolder) -> None:
         write_config(new, settings)
@@ -77,6 +80,18 @@ def body(settings: Settings, now: datetime | None = None) -> int:
     file_latest(settings, made, folder.run_id, moment)
     show(*told(made, folder.path))
     return OK
+
+
+def _old(release: Release, moment: datetime) -> list[str]:
+    """What is to be said of a proposal on data that is too old to order by."""
+    card = release.json("card.json")
+    calendar = Calendar(card["freq"])
+    last = calendar.spans(calendar.containing(np.array([card["origin"]], dtype="datetime64[D]")))[1][0].item()
+    days = (moment.date() - last).days
+    if days <= STALE_DAYS:
+        return []
+    return [f"The data ends on {last}, {days} days ago, and every date counts from then: load newer orders and train "
+            "again before ordering"]  # fmt: skip
 
 
 def propose(settings: Settings, release: Release, company: Company) -> dict[str, Any]:
@@ -93,7 +108,7 @@ def propose(settings: Settings, release: Release, company: Company) -> dict[str,
     ready = decidable(found.known, inventory)
     missing = dict(ready.missing)
     keep = _with_demand(found, ready, history, forecast, settings, missing)
-    method = choose(settings, len(keep))
+    method = choose(settings, len(keep), found.kind)
     decisions = _decide(found, ready, keep, history, forecast, settings, method)
     frame = _frame(found, ready, keep, decisions, missing, forecast, method.name)
     return {"summary": _summary(settings, release, served, found, frame, forecast, method), "decisions": frame}
@@ -119,10 +134,12 @@ def _with_demand(
     return np.flatnonzero(has)
 
 
-def choose(settings: Settings, n: int) -> Method:
-    """The method of `inventory.method`; with auto the simple policy that the newest judgement found cheaper, else the
-    exact search, above `exact_items` the surrogate. Raises SettingsError when a surrogate is asked for and none serves,
-    or none may: enable_ml is false or the model disabled.
+def choose(settings: Settings, n: int, kind: str) -> Method:
+    """The method of `inventory.method`; with auto the simple policy that the newest judgement of items of this kind
+    found cheaper, else the exact search, above `exact_items` the surrogate.
+
+    Raises SettingsError when a surrogate is asked for and none serves, or none may: enable_ml is false or the model
+    disabled.
     """
     asked = settings.inventory.method
     if asked == "exact":
@@ -145,7 +162,10 @@ def choose(settings: Settings, n: int) -> Method:
     )  # what it learned about the policies counts, also where the surrogate may not serve
     if not newest:
         return Method("exact", "no judgement of earlier decisions is kept")
-    judged = read_card(registry.open(newest).file(MODEL))["recommended"]
+    card = read_card(registry.open(newest).file(MODEL))
+    judged, of = card["recommended"], card.get("report", {}).get("kind", kind)
+    if of != kind:
+        return Method("exact", f"earlier decisions were judged on {of}, not on {kind}", None, newest)
     if judged["policy"] in POLICIES:
         return Method(judged["policy"], judged["words"], None, newest)
     return Method("exact", "no simple policy was cheaper on earlier decisions", None, newest)

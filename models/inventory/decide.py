@@ -100,7 +100,7 @@ def decide(
 def cover(on_shelf: Floats, daily: Floats) -> Floats:
     """The day on which the shelf alone is empty in the median path [n]; NaN when that is after the window's last day.
 
-    on_shelf [n] below 0 counts as 0; daily [n, S, W].
+    on_shelf [n] (what is promised is not on it) below 0 counts as 0; daily [n, S, W].
     """
     sold = np.cumsum(daily, axis=2)
     lasts: Ints = (sold <= np.maximum(on_shelf, 0.0)[:, None, None]).sum(axis=2)  # whole days that it serves

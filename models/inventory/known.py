@@ -35,8 +35,9 @@ _ZERO = ("on_order", "allocated")  # not stated: taken for none, flagged
 class Decidable:
     """The items that can be decided on, and why the others cannot.
 
-    rows [n]: their places in the frame of what is known. on_shelf [n]. assumed [n]: names of the figures that are
-    defaults, "lead_time_days, ..", "" for none. missing: place -> what is missing, for each of the others.
+    rows [n]: their places in the frame of what is known. on_shelf [n]: what is there and promised to
+    nobody yet. assumed [n]: names of the figures that are defaults, "lead_time_days, ..", "" for none. missing: place ->
+    what is missing, for each of the others.
     """
 
     rows: Ints
@@ -97,4 +98,4 @@ def decidable(known: pd.DataFrame, settings: InventorySettings) -> Decidable:
         int(at): tuple(name for name, lacks in reasons.items() if lacks[at])
         for at in np.flatnonzero(no_stock | no_cost)
     }
-    return Decidable(rows, items, value["on_shelf"][rows], assumed, missing)
+    return Decidable(rows, items, (value["on_shelf"] + value["allocated"])[rows], assumed, missing)

@@ -61,7 +61,9 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     # What it says of the policies decides what the job uses; asked for by name it answers itself.
     now = compose.load("replenish", told)
     expected = report["recommended"]["policy"]
-    assert choose(now, 24).name == (expected if expected in POLICIES else "exact")
+    assert choose(now, 24, "styles").name == (expected if expected in POLICIES else "exact")
+    elsewhere = choose(now, 24, "yarns")  # what held for styles is no evidence on yarns
+    assert (elsewhere.name, elsewhere.why) == ("exact", "earlier decisions were judged on styles, not on yarns")
     if registry.alias("champion") is None:
         assert reasons_against(report, "warn", 0.78)
         registry.promote(entry["release"], expected=None, facts={"forced": True})
@@ -69,13 +71,13 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     made = propose(asked, registry_of(asked).open("champion"), Company())
     assert made["summary"]["method"] == "surrogate"
     many = compose.load("replenish", [*told, "inventory.exact_items=10"])
-    assert choose(many, 24).name == "surrogate"
+    assert choose(many, 24, "styles").name == "surrogate"
     for off in ("enable_ml=false", f"models.{KIND}.enabled=false"):
         simple = compose.load("replenish", [*told, "inventory.exact_items=10", off])
-        assert choose(simple, 24).name != "surrogate"
+        assert choose(simple, 24, "styles").name != "surrogate"
         asked = compose.load("replenish", [*told, "inventory.method=surrogate", off])
         with pytest.raises(SettingsError, match="switched off"):
-            choose(asked, 24)
+            choose(asked, 24, "styles")
 
 
 def test_when_there_is_too_little_then_it_is_said_and_recorded(told):

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from jobs.order_files import reasons
-from models.inventory.decide import decide
+from models.inventory.decide import cover, decide
+from models.inventory.known import decidable
 from models.inventory.paths import Days
 from models.inventory.settings import InventorySettings
 from tests.models.inventory.made import items_of
@@ -39,3 +40,20 @@ def test_when_a_simple_policy_orders_too_little_then_more_can_still_reach_the_se
         for method in ("exact", "newsvendor")
     )
     assert exact["reachable"].tolist() == simple["reachable"].tolist() == [False, True]
+
+
+def test_when_an_order_costs_more_than_none_then_it_is_said_what_it_is_for():
+    row = ROW | {"method": "exact", "reachable": True, "service": 0.95, "cost": 9.0, "idle_cost": 5.0}
+    (words,) = reasons(pd.DataFrame([row]), "lbs")
+    assert words.endswith("costs 9, without an order 5; ordered for the service, 10% without an order")
+
+
+def test_when_stock_is_promised_then_the_shelf_lasts_as_long_as_what_is_left():
+    known = pd.DataFrame({
+        "item": ["a", "b"], "on_shelf": [100.0, 100.0], "allocated": [0.0, -80.0], "on_order": 0.0, "unit_cost": 1.0,
+        "holding_cost": np.nan, "lead_time_days": 5.0, "service_level": 0.9, "ordering_cost": 1.0, "stockout_cost": 1.0,
+        "supplier_reliability": 1.0, "lot": 1.0, "moq": 0.0, "supplier": "",
+    })  # fmt: skip
+    ready = decidable(known, InventorySettings())
+    assert ready.on_shelf.tolist() == [100.0, 20.0]
+    assert cover(ready.on_shelf, np.full((2, 3, 20), 10.0)).tolist() == [11.0, 3.0]

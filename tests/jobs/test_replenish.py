@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -140,3 +140,17 @@ def test_when_the_company_has_tables_then_yarns_are_ordered_in_pounds(tmp_path, 
     code, folder = ran(tmp_path, "unsaid", f"company.folder={tmp_path / 'company'}")
     assert code == 2
     assert "company.lead_time_unit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("days", "warned"), [(10, False), (100, True)])
+def test_when_the_data_is_old_then_the_proposal_says_so(root, capsys, days, warned):
+    release = registry_of(compose.load("replenish", [f"storage.root={root}"])).open("champion")
+    last = date.fromisoformat(release.json("card.json")["origin"])
+    moment = datetime(last.year, last.month, last.day, 2, tzinfo=UTC) + timedelta(days=days)
+    told = [*FEW, f"storage.root={root}", f"run_id=aged{days}", f"inventory.table={root / 'items.csv'}"]
+    assert exit_code("replenish", lambda settings: body(settings, moment), told) == 0
+    notes = strict_json(root / "runs" / f"aged{days}" / "replenish.json")["notes"]
+    assert [note for note in notes if f"{days} days ago" in note] == [
+        f"The data ends on {last}, {days} days ago, and every date counts from then: load newer orders and train again "
+        "before ordering"] * warned  # fmt: skip
+    assert (f"{days} days ago" in " ".join(capsys.readouterr().out.split())) is warned
