@@ -14,7 +14,7 @@ from serve_app.problems import NoData, Refused, public
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
-NEXT_STEP = "Make one with python -m jobs.pipeline, or python -m jobs.demo for data to try it with"
+NEXT_STEP = "Make one with python -m jobs.pipeline, or make run for a demo with made data"
 
 
 class Opened(Protocol):

@@ -118,7 +118,7 @@ def retrain_router(
             job = await _waited(desk, job, wait)
             if job.finished:
                 return _json(state_of_job(job, desk))
-        return _json(_accepted(job, new), 202, {"Location": _url(job)})
+        return _json(_accepted(job, new, ask), 202, {"Location": _url(job)})
 
     @router.get(
         "/api/retrain-ml/{job_id}", dependencies=[role("read"), Depends(takes_none)], response_model=JobState,
@@ -224,11 +224,17 @@ async def _body(request: Request) -> RetrainBody:
         raise Refused(400, "bad_body", f"{name[:100]}: {fault['msg']}", name[:100], list(_KNOWN)) from None
 
 
-def _accepted(job: Job, new: bool) -> dict[str, Any]:
+def _accepted(job: Job, new: bool, ask: Ask) -> dict[str, Any]:
+    left = [model for model in ask.models if model not in job.ask.models]
     if new:
         message = f"training of {', '.join(job.ask.models)} was asked for"
     elif job.finished:
         message = f"this was asked for before: the job ended with {job.status}"
+    elif left:
+        message = (
+            f"a job is {job.status} already and trains {', '.join(job.ask.models)}: no other was started, and "
+            f"{', '.join(left)} is not trained by it. Ask again when it has ended"
+        )
     else:
         message = f"a job is {job.status} already: this is it, no other was started"
     return {"status": "accepted", "job_id": job.job_id, "message": message, "timestamp": job.created_at,

@@ -36,8 +36,8 @@ class Decidable:
     """The items that can be decided on, and why the others cannot.
 
     rows [n]: their places in the frame of what is known. on_shelf [n]: what is there and promised to
-    nobody yet. assumed [n]: names of the figures that are defaults, "lead_time_days, ..", "" for none. missing: place ->
-    what is missing, for each of the others.
+    nobody yet. assumed [n]: names of the figures that are defaults, "lead_time_days, ..", "" for none. missing: place
+    -> what is missing, for each of the others.
     """
 
     rows: Ints

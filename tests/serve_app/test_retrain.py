@@ -300,3 +300,12 @@ def test_when_the_process_cannot_be_started_then_503_and_the_job_is_failed(tmp_p
     assert client.post(URL).status_code == 503
     (job,) = desk.ledger.newest(5)
     assert job.status == "failed"
+
+
+def test_when_another_model_is_asked_for_while_a_job_waits_then_it_is_said_that_it_is_not_trained(desk):
+    first = ask(desk, {"model": "xgboost"}).json()
+    other, same = ask(desk, {"model": "arima"}).json(), ask(desk, {"model": "xgboost"}).json()
+    assert first["job_id"] == other["job_id"] == same["job_id"]
+    assert other["models"] == ["xgboost"]
+    assert "arima is not trained by it" in other["message"]
+    assert "not trained" not in same["message"]

@@ -28,7 +28,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
             f"{len(model['features'])} features; {top[0]['feature']} has {share(top[0]['importance'])}."
         )
         figure = bars([one["feature"] for one in top], [round(100 * one["importance"], 2) for one in top],
-                      "share of the gain (percent)")  # fmt: skip
+                      "share (percent)")  # fmt: skip
         sections.append(Section(model["model"], [Chart(f"features-{place}", figure, said)]))
     return sections or [Section("", [Note("No model of this release says which features it used.")])]
 

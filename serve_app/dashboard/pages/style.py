@@ -114,10 +114,13 @@ def _members(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
                ("made", False))  # fmt: skip
     marked = frozenset(i for i, one in enumerate(answer["members"]) if one["model"] == answer["model_used"])
     weighted = any(member["weight"] is not None for member in answer["members"])
-    said = (
-        "Weights come from errors at earlier origins of this style, shrunk towards the fleet's." if weighted else
-        "No member has a weight in this style's forecast."
-    )  # fmt: skip
+    scored = any(member["wape"] is not None for member in answer["members"])
+    said = "No member has a weight in this style's forecast."
+    if weighted:
+        said = (
+            "Weights come from errors at earlier origins of this style, shrunk towards the fleet's." if scored else
+            "This style was never scored: its weights are those of its demand class and of the fleet."
+        )  # fmt: skip
     return [Table("members", columns, rows, "Members", "No member has a stored forecast.", marked), Text([said])]
 
 
