@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check fast lint bench bench-serve bench-overload lock clean
+.PHONY: help run serve test check fast lint bench bench-serve bench-overload bench-swaps lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-serve: .venv/.dev ## requests a second by ingress, beside an empty deploym
 
 bench-overload: .venv/.dev ## ten times what the service can answer: how it refuses, and how soon it is well again
 	$(BIN)/python -m tests.bench.overload
+
+bench-swaps: .venv/.dev ## 20,000 requests while the champion moves 20 times: how many fail, mix two releases or come late
+	$(BIN)/python -m tests.bench.swaps
 
 lock: .venv/pyvenv.cfg ## resolves the pinned dependencies anew, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.lock

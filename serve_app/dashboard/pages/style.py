@@ -40,12 +40,16 @@ def _tiles(answer: Mapping[str, Any], unit: str) -> Tiles:
     basis = details["confidence_basis"]
     action = details["recommended_action"]
     measured = "never scored" if basis is None else _basis(basis)
+    own = next((member["wape"] for member in answer["members"] if member["model"] == answer["model_used"]), None)
+    stored = answer["evaluation_id"]
     return Tiles([
         Tile("Forecast, next 30 days", quantity(details["forecast_30_days"], unit),
              f"{dates_ahead(answer['forecast_from'], 30)}; last 30 days {quantity(answer['last_30_days'], unit)}"),
         Tile("Growth", percent(details["growth_rate"], signed=True, digits=0), details["trend"] or "not known"),
         Tile("Confidence in its total", percent(details["confidence"], digits=0), measured,
              "warn" if details["low_confidence"] else "good"),
+        Tile("Error (WAPE) per period", percent(own),
+             "never scored" if own is None else f"this style's own, of evaluation {stored}"),
         Tile("What to do", ACTIONS.get(action, action), f"{answer['demand_class']} demand",
              ACTION_TONES.get(action, "")),
         Tile("Sold a day", quantity(details["historical_avg"], unit),
