@@ -123,6 +123,9 @@ def plain_units(report: Any) -> Any:
     if isinstance(report, Mapping):
         made: dict[str, Any] = {}
         for name, value in report.items():
+            if name == "mapping":  # role -> header: no cell is in it
+                made[name] = value
+                continue
             plain, inner = plain_units(name), plain_units(value)
             inner = _unit(inner) if name == "unit" and isinstance(inner, str) else inner
             made[plain] = made[plain] + inner if plain in made and isinstance(inner, int) else inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -157,7 +158,9 @@ def test_when_a_file_is_checked_then_its_report_is_shown(window, told):
     window.open("/quality")
     window.find("#form-upload input[type=file]").send_keys(str(told[0]))
     window.find("#form-upload button").click()
-    assert "data id" in window.until("#form-upload .answer", ("status",), 60)
+    said = window.until("#form-upload .answer", ("status",), 60)
+    assert "data id" in said
+    assert not re.search(r'[{}"]|\d\.\d{3}', said), said  # words and figures, no JSON
 
 
 def test_when_features_are_made_of_a_file_then_they_are_summed_up_and_can_be_fetched(window, served, tmp_path):

@@ -75,3 +75,9 @@ def test_when_facts_are_our_own_words_then_they_are_said_as_they_are():
     assert said["detail"] == (
         "no (columns='Date, Style', first=['row 3: 2 fields', '99.99.9999', 'Aaaa-9'], rows=4, line=9)"
     )
+
+
+def test_when_a_header_names_the_unit_then_the_report_says_that_header(tmp_path):
+    report = outcome(tmp_path, lines("Date,Style,Qty,UOM", "{day},S,1,yds"))
+    assert report["mapping"]["unit"].startswith("UOM")
+    assert report["unit"] == "yds"

@@ -159,6 +159,17 @@
     }
   }
 
+  function inWords(value) {
+    if (value === null || value === "") return "none";
+    if (typeof value === "number") return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    if (typeof value !== "object") return String(value);
+    const parts = Array.isArray(value)
+      ? value.map(inWords)
+      : Object.entries(value).map(([name, inner]) => `${name.replaceAll("_", " ")}: ${inWords(inner)}`);
+    return parts.length ? parts.join(Array.isArray(value) ? ", " : "; ") : "none";
+  }
+
   function report(place, answer) {
     const list = document.createElement("dl");
     for (const [name, value] of Object.entries(answer)) {
@@ -166,7 +177,7 @@
       const term = document.createElement("dt");
       const text = document.createElement("dd");
       term.textContent = name.replaceAll("_", " ");
-      text.textContent = typeof value === "object" ? JSON.stringify(value) : String(value);
+      text.textContent = inWords(value);
       list.append(term, text);
     }
     place.replaceChildren(list);
