@@ -123,7 +123,7 @@ def plain_units(report: Any) -> Any:
     if isinstance(report, Mapping):
         made: dict[str, Any] = {}
         for name, value in report.items():
-            if name == "mapping":  # role -> header: no cell is in it
+            if name == "chosen":  # role -> header: no cell is in it
                 made[name] = value
                 continue
             plain, inner = plain_units(name), plain_units(value)

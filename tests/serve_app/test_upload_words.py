@@ -79,5 +79,5 @@ def test_when_facts_are_our_own_words_then_they_are_said_as_they_are():
 
 def test_when_a_header_names_the_unit_then_the_report_says_that_header(tmp_path):
     report = outcome(tmp_path, lines("Date,Style,Qty,UOM", "{day},S,1,yds"))
-    assert report["mapping"]["unit"].startswith("UOM")
-    assert report["unit"] == "yds"
+    assert report["columns"]["chosen"]["unit"] == "UOM (alias)"
+    assert report["demand"]["unit"] == "yds"
