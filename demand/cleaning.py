@@ -168,7 +168,10 @@ def clean_rows(
     if "unit" in mapped.optional:
         column = get(mapped.optional["unit"])
         y, unit, facts["units"] = one_unit(column, y, ledger, settings.target_unit, settings.unit_table)
-    facts["returns"] = {"rows": int((ledger.open & (y < 0)).sum()), "quantity": float(-y[ledger.open & (y < 0)].sum())}
+    facts["returns"] = {
+        "rows": int((ledger.open & (y < 0)).sum()),
+        "quantity": float(0.0 - y[ledger.open & (y < 0)].sum()),
+    }
     if settings.returns == "drop":
         ledger.leave_out(y < 0, "return")
     past = {name: _carried(get(name), name, columns) for name in mapped.past}

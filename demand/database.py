@@ -50,7 +50,7 @@ def read_database(address: str, query: str | None, table: str | None, limits: Li
         raise _unclear(address)
     shown = masked(address)
     if url.get_backend_name() == "sqlite" and (not url.database or not Path(url.database).is_file()):
-        raise StorageError("there is no such database file", path=shown, hint="Check how the setting writes it")
+        raise StorageError("there is no such database file", path=shown, hint="Check source.path")
     if query is not None:
         refuse_writing(query, url.get_backend_name())
         statement: Any = sqlalchemy.text(query)

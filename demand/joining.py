@@ -104,7 +104,7 @@ def _facts(a: dict[str, Any], b: dict[str, Any], ledger: Ledger, y: Floats, cell
         "missing": missing_cells(cell),
         "duplicates": {**a["duplicates"], "exact": left_out.get("exact duplicate", 0)},
         "units": units,
-        "returns": {"rows": int(returned.sum()), "quantity": float(-y[returned].sum())},
+        "returns": {"rows": int(returned.sum()), "quantity": float(0.0 - y[returned].sum())},
         "amount_mismatches": sum(mismatches) if mismatches else None,
     }
     if "masked_stockouts" in a or "masked_stockouts" in b:

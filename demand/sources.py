@@ -215,7 +215,7 @@ def _storage_errors(scheme: str) -> tuple[type[Exception], ...]:
 
 def _unreadable(error: Exception, shown: str, address: str) -> StorageError:
     if isinstance(error, FileNotFoundError):
-        return StorageError("there is no such file or folder", path=shown, hint="Check how the setting writes it")
+        return StorageError("there is no such file or folder", path=shown, hint="Check source.path")
     if isinstance(error, PermissionError):
         hint = "Give this user the right to read it"
         return StorageError("the file may not be read", path=shown, cause=type(error).__name__, hint=hint)

@@ -11,6 +11,7 @@ import pandas as pd
 from jobs.outputs import where, wrapped, write_csv, write_parquet
 from models.inventory.policies import POLICIES
 
+MUCH = 10.0  # times what is expected until the next order: such a quantity is a least order's, and is told
 _CLOSE = 1e-9  # of a service: what arithmetic alone may move
 SERVED_ROWS = 2_000  # of a proposal, the dearest first: what is kept for those who serve it
 _PROPOSAL = {
@@ -101,8 +102,8 @@ def reasons(frame: pd.DataFrame, unit: str) -> list[str]:
     """Why, in words, a sentence a row of decisions.parquet."""
     out = []
     columns = ("status", "missing", "used_position", "daily_mean", "window_days", "shelf_empty_on", "cost", "idle_cost",
-               "idle_service", "service", "used_service", "reachable", "method", "assumed")  # fmt: skip
-    for status, lacks, position, daily, window, empty, cost, idle, fill, served, wish, able, by, assumed in zip(
+               "idle_service", "service", "used_service", "reachable", "method", "assumed", "quantity")  # fmt: skip
+    for status, lacks, position, daily, window, empty, cost, idle, fill, served, wish, able, by, assumed, much in zip(
         *(frame[name] for name in columns), strict=True
     ):
         if status == "no_data":
@@ -119,8 +120,10 @@ def reasons(frame: pd.DataFrame, unit: str) -> list[str]:
                 hard = f"; no quantity reaches {wish:.0%}" + (", this is the best" if by == "exact" else "")
             else:  # only a surrogate or a simple policy orders less than is wanted where more would do
                 hard = f"; serves {served:.1%}, {wish:.1%} is wanted" if served < wish - _CLOSE else ""
+            expected = daily * window
+            least = f"; that is {much / expected:,.0f} times what is expected" if much > MUCH * expected > 0 else ""
             why = f"; ordered for the service, {fill:.0%} without an order" if cost > idle else ""
-            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{why}{hard}"
+            out.append(f"{need}{dry}; costs {cost:,.0f}, without an order {idle:,.0f}{why}{hard}{least}"
                        + (f"; assumed: {assumed}" if assumed else ""))  # fmt: skip
     return out
 

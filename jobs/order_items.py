@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demand.company.joins import Explosion, Match, explosion, lead_times
+from demand.company.joins import Explosion, Match, bom_remarks, explosion, lead_times
 from demand.company.settings import CompanySettings
 from demand.company.tables import NAMES, Company
-from demand.errors import DataError, SettingsError
+from demand.errors import DataError, DemandError, SettingsError
 from demand.panel import Floats, Panel
 from demand.parsing import parse_numbers
 from demand.sources import SourceSettings, read_tables
@@ -116,6 +116,7 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
         known["moq"] = of.map(table["moq_lb"]).to_numpy(dtype=np.float64)
     else:
         notes.append(f"the table {NAMES['suppliers']} is missing: lead times and minimum orders are defaults")
+    notes += bom_remarks(company)
     notes += _assumed_weights(links, volume, panel.unit, told)
     as_of = None if told.as_of is None else pd.Timestamp(told.as_of)
     shares = on_time_shares(company.purchase_orders, substitution, as_of)
@@ -155,7 +156,12 @@ def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
     Raises DataError when the file has no column `item`, none of the figures, an item twice or a figure that cannot be
     read.
     """
-    tables, _ = read_tables(SourceSettings(path=path))
+    try:
+        tables, _ = read_tables(SourceSettings(path=path))
+    except DemandError as error:  # in the words of the setting that named it
+        facts = {name: "inventory.table" if fact == "source.path" else fact for name, fact in error.facts.items()}
+        hint = error.hint.replace("source.path", "inventory.table")
+        raise type(error)(error.message, hint=hint, **facts) from None
     if len(tables) != 1:
         raise DataError("inventory.table is one file", key="inventory.table", found=[file.name for _, file in tables])
     raw, file = tables[0]
@@ -167,10 +173,16 @@ def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
             "the table of the items has no column item, or none of their figures", file=file.name,
             found=columns.column_names, expected=["item", "supplier", *NUMBERS], hint="Rename its headers",
         )  # fmt: skip
-    item = pd.Series([str(v).strip() for v in columns[names["item"]].to_pylist()], dtype=object)
+    cells = columns[names["item"]].to_pylist()
+    item = pd.Series(["" if cell is None else str(cell).strip() for cell in cells], dtype=object)
+    blank_rows = np.flatnonzero(item == "")
+    if len(blank_rows):
+        raise DataError("rows of the items have no item", file=file.name, count=len(blank_rows),
+                        first=[f"row {row + 2}" for row in blank_rows[:5]],
+                        hint="Name the item of each row, or leave the row out")  # fmt: skip
     if item.duplicated().any():
         raise DataError("items are there twice", file=file.name, count=int(item.duplicated().sum()),
-                        first=item[item.duplicated()].tolist()[:5])  # fmt: skip
+                        first=item[item.duplicated()].tolist()[:5], hint="Leave one row of each")  # fmt: skip
     place = pd.Series(np.arange(len(known)), index=known["item"]).reindex(item).to_numpy(dtype=np.float64)
     here = np.flatnonzero(~np.isnan(place))
     at = place[here].astype(np.int64)
@@ -188,7 +200,9 @@ def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
             supplier[to] = said[row] or supplier[to]
         result["supplier"] = supplier
     unknown = [name for lower, name in names.items() if lower not in (*NUMBERS, "item", "supplier")]
-    notes = [f"{file.name}: {len(here)} of {len(item)} rows are items of the release"]
+    strange = item[np.isnan(place)].tolist()
+    others = f"; not in it: {', '.join(strange[:5])}{', ..' if len(strange) > 5 else ''}" if strange else ""
+    notes = [f"{file.name}: {len(here)} of {len(item)} rows are items of the release{others}"]
     if unknown:
         notes.append(f"{file.name}: columns not used: {', '.join(unknown[:5])}")
     return result, notes

@@ -122,7 +122,11 @@ def _place(answering: Substitutes, yarn: str) -> Ints:
     place = answering.yarns.find(np.array([yarn.strip()]))
     if place[0] < 0:
         near = nearest_name(yarn, answering.yarns.yarn_id.tolist()) if len(answering.yarns) <= 20_000 else None
-        raise DataError("no such yarn", key="yarn", found=yarn, yarns=len(answering.yarns), nearest=near)
+        facts = {} if near is None else {"nearest": near}
+        raise DataError(
+            "no such yarn", key="yarn", found=yarn, yarns=len(answering.yarns),
+            first=answering.yarns.yarn_id[:5].tolist(), **facts, hint="Write it as the stock does, or leave yarn= out for all that are short",
+        )  # fmt: skip
     return place
 
 

@@ -22,6 +22,7 @@ OUNCES = 16.0  # of a pound
 POUNDS = {"lbs": 1.0, "kg": 1 / 0.45359237}
 YARDS = {"yds": 1.0, "m": 1 / 0.9144}
 DAYS = {"days": 1.0, "weeks": 7.0}
+SHARES_OFF = 0.05  # a bill of materials may leave so much of a base out, or count it twice, without a word
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,25 @@ def explosion(
     style_at = links["style_at"].to_numpy(dtype=np.int64)
     pounds = links["share"].to_numpy(dtype=np.float64) * factor[style_at]
     return Explosion(styles, yarn_ids, style_at, yarn_at.astype(np.int64), pounds, assumed, matches)
+
+
+def bom_remarks(company: Company) -> list[str]:
+    """What is odd about the bill of materials, in words: shares of a base that do not sum to 100 %, units that are no
+    weight; nothing is changed for it."""
+    bom = _needed(company, "bom")
+    total = bom.groupby("base", sort=True)["share"].sum()
+    odd = total[(total - 1).abs() > SHARES_OFF]
+    said = []
+    if len(odd):
+        first = ", ".join(f"{base} {share:.0%}" for base, share in odd.head(5).items())
+        said.append(f"bill of materials: the shares of {len(odd)} of {len(total)} bases do not sum to 100 %: {first}")
+    units = bom["unit"].fillna("").astype(str).str.strip().str.lower()
+    strange = units[~units.isin(("", "lb", "lbs", "pound", "pounds", "%"))]
+    if len(strange):
+        first = ", ".join(map(repr, strange.unique()[:5]))
+        said.append(f"bill of materials: {len(strange)} rows are in {first}; a share is of the style's pounds, "
+                    "whatever stands there")  # fmt: skip
+    return said
 
 
 def lead_times(company: Company, settings: CompanySettings) -> dict[str, float]:

@@ -13,6 +13,7 @@ from demand.errors import DataError
 from demand.panel import Floats, Ints, Strings
 
 DAYS_A_YEAR = 365.0
+LONGEST_LEAD = 730  # days: beyond two years no forecast reaches, and a figure is a slip of the pen
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,26 +43,27 @@ class Items:
     moq: Floats
 
     def __post_init__(self) -> None:
-        limits: dict[str, Callable[[Any], Any]] = {
-            "position": np.isfinite,
-            "lead_days": lambda v: v >= 0,
-            "service": lambda v: (v > 0) & (v < 1),
-            "holding": lambda v: (v >= 0) & np.isfinite(v),
-            "ordering": lambda v: (v >= 0) & np.isfinite(v),
-            "stockout": lambda v: (v >= 0) & np.isfinite(v),
-            "reliability": lambda v: (v >= 0) & (v <= 1),
-            "lot": lambda v: (v > 0) & np.isfinite(v),
-            "moq": lambda v: (v >= 0) & np.isfinite(v),
+        limits: dict[str, tuple[Callable[[Any], Any], str]] = {
+            "position": (np.isfinite, "a number"),
+            "lead_days": (lambda v: (v >= 0) & (v <= LONGEST_LEAD), f"0 to {LONGEST_LEAD} days"),
+            "service": (lambda v: (v > 0) & (v < 1), "between 0 and 1"),
+            "holding": (lambda v: (v >= 0) & np.isfinite(v), "0 or more"),
+            "ordering": (lambda v: (v >= 0) & np.isfinite(v), "0 or more"),
+            "stockout": (lambda v: (v >= 0) & np.isfinite(v), "0 or more"),
+            "reliability": (lambda v: (v >= 0) & (v <= 1), "0 to 1"),
+            "lot": (lambda v: (v > 0) & np.isfinite(v), "above 0"),
+            "moq": (lambda v: (v >= 0) & np.isfinite(v), "0 or more"),
         }
-        for name, holds in limits.items():
+        for name, (holds, expected) in limits.items():
             values = getattr(self, name)
             if len(values) != len(self.ids):
                 raise DataError("a column does not fit the items", name=name, items=len(self.ids), found=len(values))
             odd = ~holds(values)
             if odd.any():
                 raise DataError(
-                    f"{name} is out of its range", count=int(odd.sum()), first=self.ids[odd][:5].tolist(),
-                    found=values[odd][:5].tolist(), hint="Correct these items or leave them out",
+                    f"{name} is out of its range", expected=expected, count=int(odd.sum()),
+                    first=self.ids[odd][:5].tolist(), found=values[odd][:5].tolist(),
+                    hint="Correct these items or leave them out",
                 )  # fmt: skip
 
     def __len__(self) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from demand.company.joins import bom_remarks
+from demand.company.tables import Company
+from demand.errors import DataError
 from jobs.order_files import reasons
 from models.inventory.decide import cover, decide
 from models.inventory.known import decidable
@@ -15,7 +20,7 @@ from tests.models.inventory.made import items_of
 
 ROW = {"status": "order", "missing": "", "used_position": 0.0, "daily_mean": 2.0, "window_days": 10,
        "shelf_empty_on": "", "cost": 5.0, "idle_cost": 9.0, "idle_service": 0.1, "used_service": 0.95,
-       "assumed": ""}  # fmt: skip
+       "assumed": "", "quantity": 20.0}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,28 @@ def test_when_stock_is_promised_then_the_shelf_lasts_as_long_as_what_is_left():
     ready = decidable(known, InventorySettings())
     assert ready.on_shelf.tolist() == [100.0, 20.0]
     assert cover(ready.on_shelf, np.full((2, 3, 20), 10.0)).tolist() == [11.0, 3.0]
+
+
+def test_when_the_least_order_is_far_more_than_is_expected_then_it_is_said():
+    row = ROW | {"method": "exact", "reachable": True, "service": 0.95, "quantity": 2e6}
+    assert reasons(pd.DataFrame([row]), "lbs")[0].endswith("that is 100,000 times what is expected")
+
+
+def test_when_a_lead_time_is_a_slip_of_the_pen_then_it_is_refused_with_what_may_be():
+    with pytest.raises(DataError, match="lead_days is out of its range") as refused:
+        items_of(2, position=[0.0, 1.0], lead_days=[9, 99_999], reliability=1.0, service=0.9)
+    assert refused.value.facts["expected"] == "0 to 730 days"
+    assert refused.value.facts["found"] == [99_999]
+
+
+def test_when_a_bill_of_materials_does_not_add_up_or_is_in_odd_units_then_it_is_said():
+    bom = pd.DataFrame({
+        "base": ["A", "A", "B", "C"], "yarn_id": ["1", "2", "1", "3"], "share": [0.6, 0.4, 0.0, 2.85],
+        "unit": ["lbs", "LB", "", "furlongs"],
+    })  # fmt: skip
+    said = bom_remarks(replace(Company(), bom=bom))
+    assert said == [
+        "bill of materials: the shares of 2 of 3 bases do not sum to 100 %: B 0%, C 285%",
+        "bill of materials: 1 rows are in 'furlongs'; a share is of the style's pounds, whatever stands there",
+    ]
+    assert bom_remarks(replace(Company(), bom=bom.head(2))) == []

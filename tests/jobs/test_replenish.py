@@ -154,3 +154,34 @@ def test_when_the_data_is_old_then_the_proposal_says_so(root, capsys, days, warn
         f"The data ends on {last}, {days} days ago, and every date counts from then: load newer orders and train again "
         "before ordering"] * warned  # fmt: skip
     assert (f"{days} days ago" in " ".join(capsys.readouterr().out.split())) is warned
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("item,on_shelf,unit_cost\n,5,1\nS001,5,1\n,6,1\n", ("rows of the items have no item", "row 2", "row 4")),
+        ("item,on_shelf,unit_cost\nS001,5,1\nS001,6,1\n", ("items are there twice", "S001", "Leave one row of each")),
+        ("item,on_shelf,unit_cost\n", ("a header and no rows", "inventory.table")),
+        (None, ("there is no such file", "Check inventory.table")),
+    ],
+    ids=["blank items", "an item twice", "no rows", "no file"],
+)
+def test_when_the_table_of_items_is_at_fault_then_it_is_said_and_nothing_is_written(root, tmp_path, capsys, text, said):
+    table = tmp_path / "items.csv"
+    if text is not None:
+        table.write_text(text)
+    code, folder = ran(root, tmp_path.name, f"inventory.table={table}")
+    shown = capsys.readouterr().err
+    assert (code, folder.exists()) == (2, False)
+    assert all(words in shown for words in said), shown
+
+
+def test_when_rows_are_no_items_of_the_release_then_they_are_named(root, tmp_path, capsys):
+    table = tmp_path / "items.csv"
+    table.write_text("item,on_shelf,unit_cost\nS001,5,1\nX9,5,1\n")
+    code, folder = ran(root, "strange", f"inventory.table={table}")
+    assert code == 0
+    assert (
+        "items.csv: 1 of 2 rows are items of the release; not in it: X9"
+        in strict_json(folder / "replenish.json")["notes"]
+    )
