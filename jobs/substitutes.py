@@ -71,7 +71,7 @@ def body(settings: Settings) -> int:
         if not lost:
             number = _release(registry, champion, answering.made_by, tables, settings, ran, manifest)
             show(f"Release   {registry.place(f'releases/{number:06d}')}")
-    show(f"Table     {ran.file('substitutes.csv')}")
+    show(*wrapped(tables.lost_lines("yarns", "stock")), f"Table     {ran.file('substitutes.csv')}")
     return FAILED if lost else OK
 
 
@@ -125,7 +125,8 @@ def _place(answering: Substitutes, yarn: str) -> Ints:
         facts = {} if near is None else {"nearest": near}
         raise DataError(
             "no such yarn", key="yarn", found=yarn, yarns=len(answering.yarns),
-            first=answering.yarns.yarn_id[:5].tolist(), **facts, hint="Write it as the stock does, or leave yarn= out for all that are short",
+            first=answering.yarns.yarn_id[:5].tolist(), **facts,
+            hint="Write it as the stock does, or leave yarn= out for all that are short",
         )  # fmt: skip
     return place
 

@@ -129,6 +129,7 @@ def _lines(report: Mapping[str, Any], counts: Mapping[str, int], tables: YarnTab
     unread = tables.readings["yarns"] - tables.readings["sizes_read"]
     oob = "" if report["oob_score"] is None else f"; out of bag {report['oob_score']:.3f}, which shares yarns"
     return [
+        *tables.lost_lines("labels", "yarns", "stock"),
         f"Yarns     {tables.readings['yarns']:,}, the size of {unread:,} cannot be read",
         f"Labels    {counts['used']:,} of {counts['labels']:,} pairs used{f'; left out: {left}' if left else ''}",
         f"Accuracy  {report['accuracy']:.3f} on yarns it had not seen, target {report['target']:g} {met}{bound}",

@@ -325,3 +325,14 @@ def test_when_batches_run_on_ray_then_the_table_is_that_of_one_process(root, fol
     one, other = (pd.read_parquet(root / "runs" / run / "substitutes.parquet") for run in ("serial", "ray"))
     pd.testing.assert_frame_equal(one, other)
     assert np.isfinite(one["score"]).all()
+
+
+def test_when_rows_of_the_tables_are_left_out_then_the_terminal_says_how_many_and_why(folder, tmp_path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for name in ("yarn_master.csv", "yarn_stock.csv"):
+        (tables / name).write_bytes((folder / name).read_bytes())
+    (tables / "labels.csv").write_text("yarn_a,yarn_b,is_substitutable\n1,2,yes\n1,3,perhaps\n2,3,no\n4,5,maybe\n")
+    found = read_yarn_tables(settings_of(tmp_path, company__folder=str(tables)))
+    said = found.lost_lines("labels", "purchase_orders")
+    assert said == ["Read      substitution labels: 2 of 4 rows left out (label is neither yes nor no: 2)"]
