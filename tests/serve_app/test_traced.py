@@ -46,14 +46,14 @@ def stored(desk):
     return np.unique(np.concatenate(found))
 
 
-def numbers_in(values: np.ndarray) -> np.ndarray:
+def numbers_in(values: Any) -> np.ndarray:
     if values.dtype == object:
         flat = [np.ravel(np.asarray(value, dtype=float)) for value in values if isinstance(value, np.ndarray | list)]
         values = np.concatenate(flat) if flat else np.array([])
     elif not np.issubdtype(values.dtype, np.number):
         return np.array([])
     values = values.astype(float)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
