@@ -128,7 +128,8 @@ def read_yarns(
     """The readings of N yarns; every distinct text is read once.
 
     description, blend, kind, color [N]: texts, "" = not stated. colors, fibres: canonical name -> other spellings. The
-    size is looked for in the description, then in the type; the blend in its own column, then in the description.
+    size is looked for in the description, then in the type; the blend and the colour in their own columns, then in the
+    description, where a colour is a word of the table and all such words must mean the same.
     """
     said, mixed, made_as = (
         column.astype(str).str.replace(_BETWEEN, " ", regex=False).to_numpy(dtype=object)
@@ -159,7 +160,7 @@ def read_yarns(
         family=_texts([one.family for one in blends])[codes],
         share=np.array([one.share for one in blends], dtype=np.float64)[codes],
         fibres=_texts([one.words for one in blends])[codes], processes=made.reshape(-1, len(PROCESSES))[codes],
-        color=normal_colors(color, colors), size_why=_texts([size.why for size in sizes])[codes],
+        color=_color_or_said(color, description, colors), size_why=_texts([size.why for size in sizes])[codes],
         blend_why=_texts([one.why for one in blends])[codes],
     )  # fmt: skip
 
@@ -192,6 +193,24 @@ def read_size(text: str, evidence: str = "", staple: bool = False) -> Size:
     if size.construction == FILAMENT and spun and not filament:
         return _unread("denier, but the text says spun")
     return size
+
+
+def _color_or_said(color: pd.Series, description: pd.Series, table: Mapping[str, Iterable[str]]) -> NDArray[np.object_]:
+    """[N] the colour of its column, normalised; where that is blank the one that the description names, if one."""
+    found = normal_colors(color, table)
+    silent = np.flatnonzero(found == "")
+    spelt = sorted({one.upper() for name, others in table.items() for one in (name, *others)}, key=len, reverse=True)
+    if not len(silent) or not spelt:
+        return found
+    word = re.compile(r"(?<![A-Z0-9])(?:" + "|".join(map(re.escape, spelt)) + r")(?![A-Z0-9])")
+    known = {_bare(other): _bare(name) for name, others in table.items() for other in (name, *others)}
+    codes, texts = pd.factorize(description.astype(str).to_numpy(dtype=object)[silent])
+    said = []
+    for text in texts:
+        meant = {known[_bare(one)] for one in word.findall(str(text).upper())}
+        said.append(meant.pop() if len(meant) == 1 else "")
+    found[silent] = _texts(said)[codes]
+    return found
 
 
 def normal_colors(color: pd.Series, table: Mapping[str, Iterable[str]]) -> NDArray[np.object_]:

@@ -183,3 +183,15 @@ def test_when_three_numbers_have_one_small_one_then_its_place_does_not_matter(pl
     for text in (f"{ply}/{denier}/{filaments}", f"{denier}/{ply}/{filaments}", f"{denier}/{filaments}/{ply}"):
         size = read_size(text)
         assert (size.ply, size.fineness, size.filaments, size.total) == (ply, denier, filaments, ply * denier)
+
+
+@pytest.mark.parametrize(
+    ("description", "color", "normal"),
+    [
+        ("30/1 COTTON NATURAL", "", "NATURAL"), ("1/150/48 DTY SD", "", "NATURAL"), ("30/1 cotton blk", "", "BLACK"),
+        ("30/1 COTTON NATURAL", "BLK", "BLACK"), ("30/1 BLACK/WHITE TWIST", "", ""), ("30/1 NATURALLY SOFT", "", ""),
+        ("1/150/48 SD NATURAL", "", "NATURAL"), ("30/1 COTTON", "", ""),
+    ],
+)  # fmt: skip
+def test_when_the_colour_has_no_cell_then_the_description_may_name_it_and_only_one(description, color, normal):
+    assert read(description, color=color).color.tolist() == [normal]
