@@ -27,7 +27,7 @@ def test_when_nothing_speaks_against_a_model_then_it_serves_and_the_history_says
     assert served.json(f"{MODEL}/card.json")["value"] == 1
     (said,) = registry.history()
     assert said["release"] == 1
-    assert said["promotion"] == {"passed": True, "reasons": []}
+    assert said["promotion"] == "nothing speaks against it"
     assert said["metrics"] == ENTRY["metrics"]
     assert read_json(registry.view_path)["yarn_substitution"]["metrics"] == ENTRY["metrics"]
 
@@ -37,7 +37,7 @@ def test_when_something_speaks_against_a_model_then_it_is_kept_and_the_one_befor
     kept = keep_model(registry, "yarn_substitution", filled(2), ENTRY, ["not better than the rule"])
     assert (kept.release, kept.promoted) == (2, False)
     assert registry.open("champion").number == 1
-    assert registry.history()[-1]["promotion"]["reasons"] == ["not better than the rule"]
+    assert registry.history()[-1]["promotion"] == "held back: not better than the rule"
 
 
 def test_when_a_model_cannot_be_written_then_there_is_no_release(registry):
