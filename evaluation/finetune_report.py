@@ -47,6 +47,23 @@ def measured(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def checked(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(Folds, ..) and (Tuned, ..) in words: what cross-validation and the search found, where they were asked for."""
+    folds, search = metrics["cross_validation"], metrics["tuning"]
+    found = []
+    if folds is not None:
+        spread = "" if folds["std"] is None else f" +- {shown(folds['std'])}"
+        name = "R2" if folds["measure"] == "r2_score" else folds["measure"]
+        found.append(("Folds", f"{name} {shown(folds['mean'])}{spread} over {folds['folds']} folds of the training "
+                               f"rows, worst {shown(folds['worst'])}"))  # fmt: skip
+    if search is not None:
+        n = len(search["trials"])
+        used = ", ".join(f"{key}={value}" for key, value in search["best"].items())
+        found.append(("Tuned", f"{n} trials; {used} is used" if search["accepted"] else
+                      f"{n} trials; none was better than the defaults on rows held back, which are used"))  # fmt: skip
+    return found
+
+
 def shown(value: float | None) -> str:
     """Four significant digits; what is undefined says so."""
     return "undefined" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from demand.masking import masked
 from demand.moments import now_utc, stamp
-from evaluation.finetune_report import headline, measured, write_finetune_report
+from evaluation.finetune_report import checked, headline, measured, write_finetune_report
 from jobs.entry import OK, run
 from jobs.settings import Settings
 from jobs.show import show
@@ -81,6 +81,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
             f"Measure   {name}: {test}; baseline {base}; training {train}"
             for name, test, base, train in measured(metrics)
         ],
+        *[f"{name:<10}{words}" for name, words in checked(metrics)],
         f"Features  {', '.join(strongest)}",
         *[f"Problem   {one['cause']}: {one['found']}. {one['remedy']}" for one in metrics["problems"]],
     ]

@@ -50,6 +50,8 @@ def test_when_a_table_is_learned_from_then_the_report_tells_what_the_numbers_say
     assert "<b>x</b>" not in page
     assert re.findall(r"(?:src|href)=", page) == []
     said = capsys.readouterr().out
+    assert f"Folds     R2 {shown(metrics['cross_validation']['mean'])}" in said
+    assert "Tuned     2 trials; " in said
     assert max(map(len, said.split("Report")[0].splitlines())) <= 80
     for text in (page, said, str(result)):
         assert "Ann" not in text

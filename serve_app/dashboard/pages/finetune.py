@@ -22,11 +22,25 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         return [Section("", [empty])]
     notes = [Note(f"{one['found']}. {one['remedy']}.", "warn") for one in answer["problems"]]
     return [
-        Section("", [Text([answer["summary"]]), _measures(answer)]),
+        Section("", [Text([answer["summary"], *_checked(answer)]), _measures(answer)]),
         Section("Problems and remedies", notes or [Text(["No problem was found."])]),
         Section("What the model looks at", _importance(answer)),
         Section("Rows", [_rows(answer)]),
     ]
+
+
+def _checked(answer: dict[str, Any]) -> list[str]:
+    """What cross-validation and the search came to, where they were asked for; and the run, whose folder has the rest."""
+    folds, trials = answer["cross_validation"], answer["trials"]
+    measure = "R2" if answer["task"] == "regression" else "accuracy"
+    said = []
+    if folds is not None and folds["mean"] is not None:
+        spread = "" if folds["std"] is None else f" +- {folds['std']:.3f}"
+        worst = "" if folds["worst"] is None else f", worst {folds['worst']:.3f}"
+        said.append(f"Over folds of the training rows: {measure} {folds['mean']:.3f}{spread}{worst}.")
+    if trials is not None:
+        said.append(f"{trials} sets of hyperparameters were tried.")
+    return [*said, f"Run {answer['finetune_id']}, in the folder finetune of the storage."]
 
 
 def _measures(answer: dict[str, Any]) -> Table:
