@@ -30,7 +30,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
 
 
 def _checked(answer: dict[str, Any]) -> list[str]:
-    """What cross-validation and the search came to, where they were asked for; and the run, whose folder has the rest."""
+    """What cross-validation and the search came to, where they were asked for; and the run."""
     folds, trials = answer["cross_validation"], answer["trials"]
     measure = "R2" if answer["task"] == "regression" else "accuracy"
     said = []
