@@ -69,7 +69,11 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a worker decides: n items, their shelf stock, their demand and season."""
+    """What a worker decides: n items of one window, their shelf stock, their demand and season; days: of the window.
+
+    Paths of another length hold other stretches of the past: what is decided of an item must not depend on the lead
+    times of those beside it.
+    """
 
     items: Items
     on_shelf: Floats
@@ -79,12 +83,33 @@ class Batch:
 
 
 def decide_batch(batch: Batch, settings: InventorySettings, method: str, fitted: FittedSurrogate | None) -> Decided:
-    """The decisions of one batch."""
+    """The decisions of one batch. Raises ValueError when its items are not of the window that its days are."""
+    if set(window_days(batch.items, settings.review_days).tolist()) != {len(batch.days.step)}:
+        raise ValueError("a batch holds items of another window")
     with threadpool_limits(1):
-        reach = int(window_days(batch.items, settings.review_days).max())
-        days = Days(batch.days.step[:reach], batch.days.share[:reach])
-        paths = batch.demand.paths(days.periods, settings.paths)
-        return decide(batch.items, batch.on_shelf, paths, days, batch.seasonality, settings, method, fitted)
+        paths = batch.demand.paths(batch.days.periods, settings.paths)
+        return decide(batch.items, batch.on_shelf, paths, batch.days, batch.seasonality, settings, method, fitted)
+
+
+def decide_pack(
+    pack: Sequence[Batch], settings: InventorySettings, method: str, fitted: FittedSurrogate | None
+) -> Decided:
+    """The decisions of several batches, one after the other: what a task is given lasts seconds."""
+    parts = [decide_batch(batch, settings, method, fitted).columns for batch in pack]
+    return Decided({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, method)
+
+
+def packed(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """The batches in their order, in packs of about BATCH items."""
+    packs: list[list[Batch]] = []
+    held = BATCH
+    for batch in batches:
+        if held + len(batch.items) > BATCH:
+            packs.append([])
+            held = 0
+        packs[-1].append(batch)
+        held += len(batch.items)
+    return packs
 
 
 def decide_all(
@@ -94,14 +119,15 @@ def decide_all(
 
     Raises ClusterError when a worker died over and over: the proposal would have holes.
     """
-    on_ray = settings.parallel_training and len(batches) > 1
+    packs = packed(batches)
+    on_ray = settings.parallel_training and len(packs) > 1
     found: dict[str, Decided] = {}
     with cluster(settings.cluster) if on_ray else nullcontext(1) as cpus:
-        calls = [Call(f"orders-{i:05d}", 1, (one, settings.inventory, method, fitted)) for i, one in enumerate(batches)]
+        calls = [Call(f"orders-{i:05d}", 1, (one, settings.inventory, method, fitted)) for i, one in enumerate(packs)]
         in_flight = cpus if settings.max_parallel_jobs == "auto" else settings.max_parallel_jobs
         done = (
-            fan_out(decide_batch, calls, in_flight, start_timeout_s=settings.cluster.start_timeout_s)
-            if on_ray else (Done(call, value=decide_batch(*call.arguments)) for call in calls)
+            fan_out(decide_pack, calls, in_flight, start_timeout_s=settings.cluster.start_timeout_s)
+            if on_ray else (Done(call, value=decide_pack(*call.arguments)) for call in calls)
         )  # fmt: skip
         for one in done:
             if one.crash:

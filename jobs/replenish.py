@@ -179,19 +179,27 @@ def _decide(
         return {}
     inventory = settings.inventory
     items, on_shelf = ready.items.take(keep), ready.on_shelf[keep]
-    reach = int(window_days(items, inventory.review_days).max())
-    days = Days.after(Calendar(forecast.freq), forecast.origin, reach)
+    windows, calendar = window_days(items, inventory.review_days), Calendar(forecast.freq)
     longest = int(history.lengths.max())
     by_forecast = inventory.demand == "forecast"
     everyone = OfStyles(history, _aligned(forecast, history) if by_forecast else None, longest)
-    if found.explosion is None:
-        batches = style_batches(items, on_shelf, everyone.take(history.index_of(items.ids)), days)
-    else:
-        links = found.explosion
-        rows = np.searchsorted(links.yarn_ids, items.ids)
-        paths = yarn_paths(links, everyone, days.periods, inventory.paths)[rows]
-        batches = yarn_batches(items, on_shelf, paths, yarn_seasonality(links, history, days)[rows], days)
-    return decide_all(batches, settings, method.name, method.fitted)
+    batches, order = [], []
+    for length in np.unique(windows):  # what is decided of an item depends on its own window alone
+        at = np.flatnonzero(windows == length)
+        days = Days.after(calendar, forecast.origin, int(length))
+        some, shelf = items.take(at), on_shelf[at]
+        if found.explosion is None:
+            batches += style_batches(some, shelf, everyone.take(history.index_of(some.ids)), days)
+        else:
+            links = found.explosion.into(some.ids)
+            uses = history.index_of(links.styles)
+            rows = np.searchsorted(links.yarn_ids, some.ids)
+            paths = yarn_paths(links, everyone.take(uses), days.periods, inventory.paths)[rows]
+            season = yarn_seasonality(links, history.take(uses), days)[rows]
+            batches += yarn_batches(some, shelf, paths, season, days)
+        order.append(at)
+    back = np.argsort(np.concatenate(order), kind="stable")
+    return {name: values[back] for name, values in decide_all(batches, settings, method.name, method.fitted).items()}
 
 
 def _aligned(forecast: Forecast, history: Panel) -> Forecast:

@@ -115,6 +115,14 @@ class Explosion:
     assumed: Bools
     matches: tuple[Match, ...]
 
+    def into(self, yarns: Strings) -> Explosion:
+        """The same for these yarns (ascending) alone, and for the styles that take any of them."""
+        wanted = np.isin(self.yarn_ids, yarns)[self.yarn_at]
+        style, style_at = np.unique(self.style_at[wanted], return_inverse=True)
+        yarn, yarn_at = np.unique(self.yarn_at[wanted], return_inverse=True)
+        return Explosion(self.styles[style], self.yarn_ids[yarn], style_at.astype(np.int64), yarn_at.astype(np.int64),
+                         self.pounds[wanted], self.assumed[style], self.matches)  # fmt: skip
+
     def of(self, quantity: Floats) -> Floats:
         """Pounds of each yarn [M, ..] that quantities of the styles [N, ..] need; a style without links adds none."""
         from scipy.sparse import csr_array

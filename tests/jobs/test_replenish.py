@@ -183,3 +183,40 @@ def test_when_rows_are_no_items_of_the_release_then_they_are_named(root, tmp_pat
     assert code == 0
     notes = strict_json(folder / "replenish.json")["notes"]
     assert "items.csv: 1 of 2 rows are items of the release; not in it: X9" in notes
+
+
+DECIDED = ["quantity", "cost", "service", "cover_days", "daily_mean", "quantity_newsvendor"]
+
+
+def test_when_another_item_takes_longer_to_come_then_what_is_decided_of_the_others_is_the_same(root, tmp_path):
+    lines = ["item,on_shelf,unit_cost,lead_time_days", "S001,5,4,14", "S002,60,4,30"]
+    found = []
+    for k, more in enumerate(((), ("S004,5,4,200",), ("S004,5,4,14", "S005,1,4,90"))):
+        (tmp_path / f"{k}.csv").write_text("\n".join([*lines, *more]))
+        code, folder = ran(root, f"beside{k}", f"inventory.table={tmp_path / f'{k}.csv'}")
+        assert code == 0
+        found.append(pd.read_parquet(folder / "decisions.parquet").set_index("item").loc[["S001", "S002"], DECIDED])
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(found[0], other, rtol=1e-12)  # sums of another order
+
+
+def test_when_a_supplier_takes_longer_then_the_yarns_of_the_others_are_ordered_the_same(tmp_path):
+    made = SyntheticSettings(styles=12, years=0.6, seed=3, end=date(2025, 8, 31))
+    make_release(tmp_path, panel=replace(demo_panel(made), unit="yds"))
+    tables = tmp_path / "company"
+    write_company(tables, make_company(made, yarns=60, labels=100))
+    found = []
+    for k in range(2):
+        code, folder = ran(tmp_path, f"yarns{k}", f"company.folder={tables}", "company.lead_time_unit=weeks")
+        assert code == 0
+        found.append(pd.read_parquet(folder / "decisions.parquet").set_index("item"))
+        suppliers = pd.read_csv(tables / "suppliers.csv", dtype=str)
+        slow = found[0]["supplier"].value_counts().index[0]
+        suppliers.loc[suppliers["Supplier"].str.strip() == slow, "Lead_time"] = "40"
+        suppliers.to_csv(tables / "suppliers.csv", index=False)
+    same = found[0].index[(found[0]["supplier"] != slow) & (found[0]["status"] != "no_data")]
+    moved = found[0].index[(found[0]["supplier"] == slow) & (found[0]["status"] != "no_data")]
+    assert len(same) > 3
+    pd.testing.assert_frame_equal(found[0].loc[same, DECIDED], found[1].loc[same, DECIDED], rtol=1e-12)
+    assert (found[0].loc[moved, "window_days"] < found[1].loc[moved, "window_days"]).all()
+    assert len(moved)
