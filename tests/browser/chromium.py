@@ -39,7 +39,9 @@ for (const chart of document.querySelectorAll('.chart')) {
     for (const tick of chart.querySelectorAll('.xtick text, .ytick text'))
       if (seen(title) && seen(tick) && meet(seen(title), seen(tick), 2))
         found.push(`${named(title)} lies on ${named(tick)}`);
-  const frame = chart.getBoundingClientRect();
+  const frame = chart.getBoundingClientRect(), plot = seen(chart.querySelector('.nsewdrag') || chart);
+  if (frame.height > 200 && (!plot || plot.height < 110))
+    found.push(`${chart.id}: its plot is ${plot && plot.height} pixels high`);
   for (const text of chart.querySelectorAll('.main-svg text')) { const b = seen(text);
     if (b && (b.left < frame.left - 2 || b.right > frame.right + 2 || b.bottom > frame.bottom + 2))
       found.push(`${named(text)} leaves its chart`); } }

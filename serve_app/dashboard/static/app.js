@@ -30,6 +30,8 @@
     return value;
   }
 
+  const LEGEND_LINE = 20;  // pixels
+
   function draw(place, figure) {
     const axis = { gridcolor: color("--line"), zerolinecolor: color("--line"), linecolor: color("--line"), automargin: true };
     const given = painted(figure.layout || {});
@@ -42,8 +44,13 @@
     }, given, {
       xaxis: { ...axis, ...(given.xaxis || {}) }, yaxis: { ...axis, ...(given.yaxis || {}) }, width: place.clientWidth,
     });
-    if (given.height) place.style.height = given.height + "px";
-    if (layout.width < 560) layout.legend = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 };
+    const named = layout.showlegend === false ? 0 : figure.data.filter((trace) => trace.showlegend !== false).length;
+    place.style.height = given.height ? given.height + "px" : "";
+    if (layout.width < 560) {  // the legend lies below, a line for each name, and takes nothing from the plot
+      layout.legend = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 };
+      place.style.height = place.clientHeight + LEGEND_LINE * named + "px";
+    }
+    layout.height = place.clientHeight;
     Plotly.react(place, painted(figure.data), layout, { displayModeBar: false });
     resizing.observe(place);
   }
