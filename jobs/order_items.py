@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from demand.company.joins import Explosion, Match, bom_remarks, explosion, lead_times
+from demand.company.read import tables_at
 from demand.company.settings import CompanySettings
 from demand.company.tables import NAMES, Company
-from demand.errors import DataError, DemandError, SettingsError
+from demand.errors import DataError, SettingsError
 from demand.panel import Floats, Panel
 from demand.parsing import parse_numbers
-from demand.sources import SourceSettings, read_tables
 from demand.units import unit_word
 from evaluation.serving_company import unit_factors
 from features.yarn_catalogue import on_time_shares, terms_of
@@ -156,12 +156,7 @@ def _overlaid(known: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
     Raises DataError when the file has no column `item`, none of the figures, an item twice or a figure that cannot be
     read.
     """
-    try:
-        tables, _ = read_tables(SourceSettings(path=path))
-    except DemandError as error:  # in the words of the setting that named it
-        facts = {name: "inventory.table" if fact == "source.path" else fact for name, fact in error.facts.items()}
-        hint = error.hint.replace("source.path", "inventory.table")
-        raise type(error)(error.message, hint=hint, **facts) from None
+    tables, _ = tables_at(path, "inventory.table")
     if len(tables) != 1:
         raise DataError("inventory.table is one file", key="inventory.table", found=[file.name for _, file in tables])
     raw, file = tables[0]

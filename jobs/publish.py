@@ -63,7 +63,7 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     if before == number:
         releases.refresh_view()
         return Published(number, True, Decision(True, ("it serves already",), ()), None)
-    if made is not None and before is not None and (before > made or _served(releases, made)):
+    if made is not None and before is not None and (before > made or made in releases.ever_served()):
         # Left on purpose, or overtaken: an old run that is gone on with decides nothing anew.
         why = f"release {before} has come after it and serves; resuming a run takes nobody's place"
         return Published(number, False, Decision(False, (why,), ()), None)
@@ -79,10 +79,6 @@ def publish(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame) 
     if not fleet.settings.releases.model_versioning:
         releases.keep_only_newest()
     return Published(number, activated is not None and activated.serves, decision, activated)
-
-
-def _served(releases: Registry, number: int) -> bool:
-    return any(int(pointer["release"]) == number for pointer in releases.promotions())
 
 
 def _decision(releases: Registry, number: int, before: int | None, settings: Settings, *, proved: bool) -> Decision:

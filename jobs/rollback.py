@@ -78,7 +78,7 @@ def _withdraw(settings: Settings) -> int:
 
 def served_before(registry: Registry) -> set[int]:
     """Numbers of the releases that are still kept and were the champion once."""
-    ever = {int(pointer["release"]) for pointer in registry.promotions()}
+    ever = registry.ever_served()
     previous = registry.alias("previous")
     return (ever if previous is None else ever | {previous}) & set(registry.numbers())
 

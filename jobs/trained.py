@@ -167,9 +167,8 @@ def _last_error(said: Sequence[str]) -> str:
 
 def _not_serving(registry: Registry, number: int) -> str:
     """Why a release does not serve: it was taken back since, or the gate held it back, as the history has it."""
-    pointers = registry.promotions()
-    if any(int(pointer["release"]) == number for pointer in pointers):
-        reason = pointers[-1]["facts"].get("reason")
+    if number in registry.ever_served():
+        reason = registry.promotions()[-1]["facts"].get("reason")
         return f"release {number} was promoted and serves no longer" + (f": {reason}" if reason else "")
     try:
         said = [_in_words(entry["promotion"]) for entry in registry.history()

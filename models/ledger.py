@@ -289,7 +289,7 @@ def promoted_by(registry: Registry | None, run_id: str | None) -> int | None:
     """The release that a run made and that became the champion, None when there is none."""
     if registry is None or run_id is None:
         return None
-    served = {int(pointer["release"]) for pointer in registry.promotions()}
+    served = registry.ever_served()
     for number in sorted(served, reverse=True)[:LOOKED_AT]:
         try:
             made_by = registry.open(number).manifest.get("run_id")

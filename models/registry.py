@@ -227,6 +227,10 @@ class Registry:
         """Each time a challenger was set or withdrawn by itself, oldest first: {at, release (None: none), facts}."""
         return list(self.log.challengers())[::-1]
 
+    def ever_served(self) -> set[int]:
+        """The releases that were champion at any time."""
+        return {int(pointer["release"]) for pointer in self.promotions()}
+
     def promotions(self) -> list[dict[str, Any]]:
         """Each pointer `champion` ever was, oldest first, today's last: {release, at, previous, facts, ..}."""
         return [dict(pointer) for pointer in self.log.champions()][::-1]

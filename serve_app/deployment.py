@@ -33,9 +33,7 @@ REQUEST_S = 120.0  # the longest a request may take, in Ray's own view
 IN_FLIGHT = 1000  # of one replica: our own limits (serve_app/limits.py) refuse long before, and faster
 QUEUED = 1000
 DRAIN_S = 20.0
-DEREGISTERED_S = (
-    "2"  # by then HAProxy, which Ray itself runs here, asks a replica no more; Ray waits 30 s for any other
-)
+DEREGISTERED_S = "2"  # HAProxy, run by Ray itself, asks an ending replica no more by then; other balancers get 30
 ANSWERS_S, GONE_LOOK_S = 10.0, 0.1
 # Ray reads these when it is first imported, also in the processes that the cluster starts.
 ENVIRONMENT = {

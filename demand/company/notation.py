@@ -203,7 +203,7 @@ def _color_or_said(color: pd.Series, description: pd.Series, table: Mapping[str,
     if not len(silent) or not spelt:
         return found
     word = re.compile(r"(?<![A-Z0-9])(?:" + "|".join(map(re.escape, spelt)) + r")(?![A-Z0-9])")
-    known = {_bare(other): _bare(name) for name, others in table.items() for other in (name, *others)}
+    known = _known_colors(table)
     codes, texts = pd.factorize(description.astype(str).to_numpy(dtype=object)[silent])
     said = []
     for text in texts:
@@ -213,12 +213,17 @@ def _color_or_said(color: pd.Series, description: pd.Series, table: Mapping[str,
     return found
 
 
+def _known_colors(table: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Each spelling -> the colour it means, both bare."""
+    return {_bare(other): _bare(name) for name, others in table.items() for other in (name, *others)}
+
+
 def normal_colors(color: pd.Series, table: Mapping[str, Iterable[str]]) -> NDArray[np.object_]:
     """[N] normalised colours: letters and digits alone, in capitals, by the table where it knows them; "" = not stated.
 
     A colour of several words that all mean the same in the table (`Natural semi-dull`) is that one.
     """
-    known = {_bare(other): _bare(name) for name, others in table.items() for other in (name, *others)}
+    known = _known_colors(table)
     codes, distinct = pd.factorize(color.astype(str))
     normal = []
     for text in distinct:

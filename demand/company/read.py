@@ -52,12 +52,10 @@ def read_company(settings: CompanySettings) -> Company:
     return Company(**frames, reports=reports, files=dict(sorted(files.items())))
 
 
-def _tables_at(
-    path: str, key: str, settings: CompanySettings
-) -> tuple[list[tuple[Table, SourceFile]], list[SourceFile]]:
+def tables_at(path: str, key: str, encoding: str = "auto") -> tuple[list[tuple[Table, SourceFile]], list[SourceFile]]:
     """As `read_tables`; an error names the key of these settings, not that of the sales."""
     try:
-        return read_tables(SourceSettings(path=path, encoding=settings.encoding))
+        return read_tables(SourceSettings(path=path, encoding=encoding))
     except DemandError as error:
         hint = error.hint.replace("source.path", key).replace("source.encoding", "company.encoding")
         facts = {name: key if value == "source.path" else value for name, value in error.facts.items()}
@@ -65,7 +63,7 @@ def _tables_at(
 
 
 def _one_file(table: str, path: str, settings: CompanySettings) -> tuple[Table, SourceFile]:
-    used, unused = _tables_at(path, f"company.{table}", settings)
+    used, unused = tables_at(path, f"company.{table}", settings.encoding)
     if len(used) != 1:
         raise SchemaError(
             "a key of one table needs one file", key=f"company.{table}", tables=[file.name for _, file in used],
@@ -83,7 +81,7 @@ def _one_file(table: str, path: str, settings: CompanySettings) -> tuple[Table, 
 
 def _look_into(settings: CompanySettings, found: dict[str, tuple[Table, SourceFile]], files: dict[str, str]) -> None:
     """The tables of the folder that no key of their own named."""
-    used, unused = _tables_at(str(settings.folder), "company.folder", settings)
+    used, unused = tables_at(str(settings.folder), "company.folder", settings.encoding)
     given = set(found)
     files |= {file.name: file.cause for file in unused}
     for raw, file in used:
