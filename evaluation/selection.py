@@ -21,7 +21,7 @@ from models.ensemble import EnsembleSettings
 # a style's one or two origins are mostly chance, and 2 + 2 followed them too far.
 CLASS_ORIGINS, FLEET_ORIGINS = 6.0, 6.0
 SHARPNESS = 0.01  # relative loss; grid points this close to the best share the weight
-MAX_GRID = 400
+MAX_GRID = 500
 EXPLODED = 10.0  # times the largest demand of the last two seasons (or four horizons)
 
 

@@ -17,7 +17,7 @@ from jobs.due import models_due
 from jobs.plan import Origins
 from jobs.race import Race
 from jobs.settings import Settings, as_plain, chosen_models
-from models.catalog import BASELINES, recipe_class
+from models.catalog import BASELINES, EXTRA, recipe_class
 from models.ensemble import KIND
 from models.forecast_files import read_forecasts
 from models.release import Release
@@ -96,6 +96,8 @@ def what_is_due(settings: Settings, champion: Release | None, now: datetime) -> 
         return Intent(chosen)
     day = now.astimezone(settings.schedule.zone).date()
     due = models_due(settings.schedule, day) if settings.due is None else settings.due
+    if KIND in due:  # a member that stands beside the seven has no cadence of its own: it trains with the ensemble
+        due = (*due, *(kind for kind in EXTRA if kind not in _scheduled(settings)))
     wanted, idle, notes = [], {}, []
     for kind in learned:
         refresh = kind != KIND and settings.ensemble.retrain_base_models
@@ -229,5 +231,10 @@ def _stale(kind: str, settings: Settings, champion: Release, now: datetime) -> s
 
 def _next(settings: Settings, kind: str, day: date) -> str:
     ahead = (day + timedelta(days=offset) for offset in range(1, LOOKS_AHEAD))
+    kind = KIND if kind in EXTRA and kind not in _scheduled(settings) else kind
     found = next((one for one in ahead if kind in models_due(settings.schedule, one)), None)
     return found.isoformat() if found else "no day of the coming year"
+
+
+def _scheduled(settings: Settings) -> set[str]:
+    return {kind for kinds in settings.schedule.cadences.values() for kind in kinds}

@@ -28,6 +28,7 @@ _FIXED = {
     "prophet": ("timeseries", "prophet"),
     "lstm": ("timeseries", "lstm"),
     "xgboost": ("regression", "xgboost"),
+    "tide": ("timeseries", "tide"),
     "ensemble": ("ensemble", "voting"),
     "yarn_substitution": ("classification", "random_forest"),
     "inventory_optimization": ("regression", "gradient_boosting"),

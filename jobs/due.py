@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import SettingsError
 from demand.settings import STRICT, refuse_unknown
-from models.catalog import CLOSED_LIST
+from models.catalog import TRAINABLE
 
 Cadence = Literal["daily", "weekly", "biweekly", "monthly"]
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")  # cron counts from Sunday = 0; 7 is Sunday too
@@ -94,7 +94,7 @@ class ScheduleSettings:
 
     def __post_init__(self) -> None:
         for cadence, models in self.cadences.items():
-            refuse_unknown(models, CLOSED_LIST, f"schedule.{cadence}")
+            refuse_unknown(models, TRAINABLE, f"schedule.{cadence}")
             if cadence not in self.triggers:
                 raise SettingsError("a cadence has no trigger", key=f"schedule.triggers.{cadence}")
             Trigger.parse(self.triggers[cadence])
@@ -122,7 +122,7 @@ def cadences_on(schedule: ScheduleSettings, day: date) -> tuple[Cadence, ...]:
 def models_due(schedule: ScheduleSettings, day: date) -> tuple[str, ...]:
     """The models due on this day, each once; the ensemble last, after its members."""
     due = {model for cadence in cadences_on(schedule, day) for model in schedule.cadences[cadence]}
-    return tuple(model for model in CLOSED_LIST if model in due)
+    return tuple(model for model in TRAINABLE if model in due)
 
 
 def firings(schedule: ScheduleSettings, cadence: Cadence, first: date, last: date) -> Iterator[datetime]:

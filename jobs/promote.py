@@ -22,7 +22,7 @@ from jobs.restyle import check_styles, restyled
 from jobs.settings import Settings
 from jobs.show import show
 from jobs.verdict import outcomes
-from models.catalog import MODELS
+from models.catalog import LEARNED
 from models.registry import Registry
 from models.release import Release
 
@@ -168,9 +168,9 @@ def _champion(registry: Registry) -> Release:
 def newer_version(registry: Registry, champion: Release, kind: str) -> Release:
     """The newest release with a version of `kind` that is newer than the champion's. Raises SettingsError for what is
     no single trained model, VersionNotFound when no release has a newer one."""
-    if kind not in MODELS:
+    if kind not in LEARNED:
         raise SettingsError(
-            "this is no model that is trained by itself", key="model", found=kind, expected=list(MODELS),
+            "this is no model that is trained by itself", key="model", found=kind, expected=list(LEARNED),
             hint="Promote a release as a whole: release=N",
         )  # fmt: skip
     mine = champion.manifest["models"].get(kind)

@@ -24,7 +24,7 @@ from jobs.race import Race
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.verdict import Verdict
-from models.catalog import BASELINES, MODELS
+from models.catalog import BASELINES, LEARNED
 from models.files import read_json
 from models.registry import Registry
 from models.release import Release, seal
@@ -58,7 +58,7 @@ def remake(settings: Settings, champion: Release, others: Mapping[str, Release])
     card = champion.json("card.json")
     cutoffs = tuple(card["folds"])
     stored = champion.manifest["models"]
-    members = [kind for kind in told.ensemble.members if kind in MODELS and (kind in stored or kind in others)]
+    members = [kind for kind in told.ensemble.members if kind in LEARNED and (kind in stored or kind in others)]
     intent = Intent(
         train=tuple(kind for kind in BASELINES if kind in stored and told.models[kind].enabled),
         carried=tuple(members), idle=dict.fromkeys(members, "nothing is trained by a promotion"),

@@ -15,7 +15,7 @@ from demand.errors import StorageError, VersionNotFound, VersionUnreadable
 from jobs.decisions import fed
 from jobs.settings import Settings, chosen_decisions, chosen_models
 from jobs.ticks import Tick, Ticks, alert_ticks, due_now, view
-from models.catalog import BASELINES, CLOSED_LIST
+from models.catalog import BASELINES, TRAINABLE
 from models.decision_release import KINDS as DECISIONS
 from models.decision_release import MORE_TABLES
 from models.ensemble import KIND
@@ -162,12 +162,12 @@ class Rounds:
                 )  # what is served is a baseline, or nothing is said: everything may do better now
             if KIND in wanted and self.settings.ensemble.retrain_base_models:
                 wanted |= set(self.settings.ensemble.members)
-        return tuple(model for model in CLOSED_LIST if model in wanted and model in able)
+        return tuple(model for model in TRAINABLE if model in wanted and model in able)
 
     def _started(self, ready: Sequence[Tick], put: Callable[..., None]) -> Job | None:
         """One job for all rows, each model once, the ensemble last; None when another job runs."""
         models = {model for tick in ready for model in self._trained(tick)}
-        due = tuple(model for model in CLOSED_LIST if model in models)
+        due = tuple(model for model in TRAINABLE if model in models)
         again = all(tick.jobs for tick in ready)
         alerts = {tick.trigger for tick in ready} - set(self.settings.schedule.cadences)
         scheduled = any(tick.trigger in self.settings.schedule.cadences for tick in ready)

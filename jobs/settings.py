@@ -46,7 +46,7 @@ from jobs.sections import (
     WhichRelease,
     Whole,
 )
-from models.catalog import BASELINES, CLOSED_LIST, MODELS
+from models.catalog import BASELINES, CLOSED_LIST, LEARNED, TRAINABLE
 from models.config import ModelConfig
 from models.decision_release import KINDS as DECISIONS
 from models.ensemble import EnsembleSettings
@@ -166,7 +166,7 @@ class Settings:
                 min_training_samples=self.min_training_samples, max_training_samples=self.max_training_samples,
             )  # fmt: skip
         if self.due is not None:
-            refuse_unknown(self.due, CLOSED_LIST, "due")
+            refuse_unknown(self.due, TRAINABLE, "due")
         if self.show is not None:
             refuse_unknown([self.show], self.models, "show")
         if self.promoted_model is not None:
@@ -270,7 +270,7 @@ def chosen_models(settings: Settings) -> tuple[str, ...]:
     """
     enabled = [kind for kind, config in settings.models.items() if config.enabled]
     baselines = [kind for kind in BASELINES if kind in enabled]
-    learned = [kind for kind in (*MODELS, "ensemble") if kind in enabled]
+    learned = [kind for kind in (*LEARNED, "ensemble") if kind in enabled]
     if settings.only is not None:
         if not settings.only:
             raise SettingsError(
@@ -338,7 +338,7 @@ def as_config_json(settings: Settings, now: datetime | None = None) -> dict[str,
 def _section(kind: Any, name: str, value: Any) -> Any:
     """One top-level field, typed."""
     if name in ("models", "benchmarks"):
-        one, known = (ModelConfig, [*BASELINES, *CLOSED_LIST]) if name == "models" else (Benchmark, CLOSED_LIST)
+        one, known = (ModelConfig, [*BASELINES, *TRAINABLE]) if name == "models" else (Benchmark, CLOSED_LIST)
         refuse_unknown(_mapping(value, name), known, name)
         return {key: _checked(one, item, f"{name}.{key}") for key, item in _mapping(value, name).items()}
     if is_dataclass(kind):

@@ -15,7 +15,7 @@ from demand.durable import write_whole
 from demand.errors import VersionUnreadable
 from demand.moments import stamp
 from jobs.due import Cadence, ScheduleSettings, firings
-from models.catalog import CLOSED_LIST
+from models.catalog import TRAINABLE
 from models.files import create_json, read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def due_now(newest: Mapping[str, datetime], schedule: ScheduleSettings, now: dat
             if now - moments[-1] > timedelta(days=schedule.catchup_days):
                 why = f"missed longer ago than schedule.catchup_days = {schedule.catchup_days:g}"
             name = f"{cadence}-{moment.astimezone(UTC).strftime(_FORM)}"
-            due = tuple(model for model in CLOSED_LIST if model in models)
+            due = tuple(model for model in TRAINABLE if model in models)
             found.append(Tick(name, cadence, stamp(moment), due, "skipped" if why else "pending", why))
     return sorted(found, key=lambda tick: (tick.moment, tick.name))
 

@@ -36,9 +36,14 @@ MODELS: dict[str, Entry] = {
     "lstm": Entry("models.lstm", "Lstm", "FittedLstm"),
     "xgboost": Entry("models.xgboost", "XGBoost", "FittedXGBoost"),
 }
-FORECASTERS: dict[str, Entry] = BASELINES | MODELS
-# The brief's seven; the last three are not fitted to a panel by themselves.
+EXTRA: dict[str, Entry] = {
+    "tide": Entry("models.tide", "Tide", "FittedTide"),
+}
+LEARNED: dict[str, Entry] = MODELS | EXTRA
+FORECASTERS: dict[str, Entry] = BASELINES | LEARNED
+# The seven; the last three are not fitted to a panel by themselves. EXTRA members stand beside them.
 CLOSED_LIST = (*MODELS, "yarn_substitution", "inventory_optimization", "ensemble")
+TRAINABLE = (*LEARNED, "yarn_substitution", "inventory_optimization", "ensemble")  # what a job may be asked to train
 
 
 def recipe_class(kind: str) -> type[Forecaster]:

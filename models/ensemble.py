@@ -39,7 +39,7 @@ class EnsembleSettings:
     voting: Literal["soft", "hard"] = "soft"
     aggregation: Aggregation = "weighted_mean"
     confidence_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
-    extra_members: tuple[str, ...] = ("exponential_smoothing", "seasonal_naive")
+    extra_members: tuple[str, ...] = ("tide", "exponential_smoothing", "seasonal_naive")
     retrain_base_models: bool = True
     optimize_weights: bool = True
     weight_optimization_method: Literal["grid_search", "inverse_error"] = "grid_search"

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from dataclasses import asdict
-from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from demand.errors import FitError, OriginError, SettingsError, VersionUnreadable
+from demand.errors import FitError, SettingsError
 from demand.panel import Panel
-from demand.settings import STRICT, build, refuse_unknown
-from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
-from models.files import read_arrays, read_card, write_arrays, write_card
-from models.lstm_network import (
-    Activation,
-    NetworkShape,
-    Predictor,
-    Weights,
-    build_network,
-    start_tensorflow,
-    with_weights,
-)
+from demand.settings import STRICT, refuse_unknown
+from models.base import FitContext, Forecaster, ForecastSpec
+from models.fitted_network import FittedNetwork, columns_of, left_out
+from models.lstm_network import Activation, NetworkShape, build_network, start_tensorflow
 from models.lstm_training import Loss, Metric, Optimizer, Split, Trainer, TrainingSettings
-from models.lstm_windows import COLUMNS, FEATURES, MIN_HISTORY, WindowLayout, WindowSource, seasons_of
+from models.lstm_windows import FEATURES, WindowLayout, WindowSource, seasons_of
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-WEIGHTS = "weights.npz"
-_SERIES_AT_ONCE = 1024  # windows of a forecast held in memory together
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -121,7 +105,7 @@ class Lstm(Forecaster):
             horizon=spec.horizon,
             periods=seasons_of(history.calendar, context.season),
             features=self.features,
-            columns=tuple(n for n in COLUMNS if n in self.features and (n in history.past or n in history.future)),
+            columns=columns_of(history, self.features),
         )
         source = WindowSource(history, layout)
         first, last = source.origins(context.max_rows)
@@ -140,8 +124,7 @@ class Lstm(Forecaster):
         )  # fmt: skip
         trained = trainer.run(context.min_rows)
         facts = {"windows": split.everything.size, "training_windows": split.training.size, **trained.facts}
-        left_out = tuple(n for n in COLUMNS if n in self.features and n not in layout.columns)
-        return FittedLstm(spec, history.freq, layout, shape, trained.weights, left_out, context.threads, facts)
+        return FittedLstm(spec, history.freq, layout, shape, trained.weights, left_out(layout), context.threads, facts)
 
     def _training(self) -> TrainingSettings:
         return TrainingSettings(**{name: getattr(self, name) for name in self.training_params})
@@ -160,103 +143,13 @@ class Lstm(Forecaster):
         )
 
 
-class FittedLstm(FittedForecaster):
+class FittedLstm(FittedNetwork):
     """The trained network. Any series of two periods or more can be forecast, also one the fit never saw."""
 
     kind: ClassVar[str] = "lstm"
+    shape_class: ClassVar[type[NetworkShape]] = NetworkShape
+    shape: NetworkShape
 
-    def __init__(
-        self,
-        spec: ForecastSpec,
-        freq: str,
-        layout: WindowLayout,
-        shape: NetworkShape,
-        weights: Weights,
-        left_out: tuple[str, ...],
-        threads: int,
-        facts: dict[str, Any],
-    ) -> None:
-        """left_out: columns asked for that the fitted panel did not carry. facts: how the training went."""
-        self.spec, self.freq, self.layout, self.shape = spec, freq, layout, shape
-        self.weights, self.left_out, self.threads, self.facts = weights, left_out, threads, facts
-
-    def forecast(self, history: Panel) -> Forecast:
-        """See FittedForecaster. A series that never sold is forecast as 0. Raises FitError without TensorFlow."""
-        if history.freq != self.freq:
-            raise OriginError("the history is on another calendar", expected=self.freq, found=history.freq)
-        n, horizon = history.n_series, self.spec.horizon
-        answer = np.full((n, horizon, self.shape.heads), np.nan)
-        source = WindowSource(history, self.layout)
-        rows = np.flatnonzero(history.lengths >= MIN_HISTORY)
-        for first in range(0, len(rows), _SERIES_AT_ONCE):
-            part = rows[first : first + _SERIES_AT_ONCE]
-            windows = source.windows(part, history.lengths[part] - 1)
-            answer[part] = self._predictor(windows) * windows.scale[:, None, None]
-        reasons = {int(i): "history too short" for i in np.flatnonzero(history.lengths < MIN_HISTORY)}
-        note = self._note(history)
-        notes = dict.fromkeys(range(n), note) if note else None
-        return Forecast.build(
-            history, self.spec, self.kind, answer[:, :, 0], answer[:, :, 1:], reasons=reasons, notes=notes
-        )
-
-    def _note(self, history: Panel) -> str:
-        gone = [name for name in self.layout.columns if name not in history.past and name not in history.future]
-        parts = [f"{name} left out: not in the data it was fitted on" for name in self.left_out]
-        parts += [f"{name} taken as unchanged: not in this history" for name in gone]
-        return "; ".join(parts)
-
-    def reads_ahead(self) -> tuple[str, ...]:
-        """The columns it was fitted with; whether they were planned then is for the panel of the fit to say."""
-        return self.layout.columns
-
-    @cached_property
-    def _predictor(self) -> Predictor:
-        start_tensorflow(self.threads)
-        return Predictor(with_weights(build_network(self.shape), self.weights))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the built network: it is rebuilt where it is needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "_predictor"}
-
-    def save(self, folder: Path) -> None:
-        """card.json, and weights.npz with its sha256 in the card. The network is rebuilt from our own settings."""
-        write_arrays(folder / WEIGHTS, self.weights)
-        write_card(
-            folder,
-            self.kind,
-            {
-                "spec": asdict(self.spec),
-                "freq": self.freq,
-                "layout": asdict(self.layout),
-                "shape": asdict(self.shape),
-                "left_out": list(self.left_out),
-                "threads": self.threads,
-                "facts": self.facts,
-                "sha256": {WEIGHTS: _sha256(folder / WEIGHTS)},
-            },
-        )
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The saved model. Raises VersionUnreadable when a file is missing, changed or not of this kind."""
-        card = read_card(folder)
-        try:
-            spec = ForecastSpec(int(card["spec"]["horizon"]), tuple(card["spec"]["levels"]))
-            layout = build(WindowLayout, card["layout"], "layout")
-            shape = build(NetworkShape, card["shape"], "shape")
-            freq, threads, facts = str(card["freq"]), int(card["threads"]), dict(card["facts"])
-            left_out = tuple(map(str, card["left_out"]))
-            expected = str(card["sha256"][WEIGHTS])
-        except (KeyError, TypeError, ValueError, SettingsError) as error:
-            raise VersionUnreadable("the card of an lstm model is not complete", cause=repr(error)) from None
-        found = _sha256(folder / WEIGHTS)
-        if found != expected:
-            raise VersionUnreadable("the weights are not those of the card", expected=expected, found=found)
-        return cls(spec, freq, layout, shape, read_arrays(folder / WEIGHTS), left_out, threads, facts)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise VersionUnreadable("a stored file cannot be read", file=path.name, cause=str(error)) from None
+    def built(self) -> Any:
+        """The network, untrained."""
+        return build_network(self.shape)

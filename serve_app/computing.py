@@ -30,7 +30,7 @@ class Computing:
 
     release: compared with its manifest. upload: the panel of a data_id; raises Refused (404) for one that is not there.
     The release's panel is read at once; a model is loaded when it is first needed, TensorFlow only where the served
-    ensemble gives lstm a weight. Raises RegistryError and StorageError when the release cannot be used.
+    ensemble gives lstm or tide a weight. Raises RegistryError and StorageError when the release cannot be used.
     """
 
     def __init__(self, release: Release, upload: OpenUpload | None = None) -> None:

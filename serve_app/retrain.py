@@ -18,7 +18,7 @@ from starlette.responses import Response
 from demand.company.tables import COLUMNS
 from demand.errors import VersionNotFound, VersionUnreadable
 from demand.masking import masked
-from models.catalog import CLOSED_LIST
+from models.catalog import TRAINABLE
 from models.decision_release import KINDS as DECISIONS
 from models.decision_release import MORE_TABLES
 from models.detached import start_job
@@ -67,7 +67,7 @@ class Retraining:
         refused = {}
         tables = any(plain.get("company", {}).get(name) for name in ("folder", *COLUMNS))
         fed = {"inventory_optimization": tables or bool(plain.get("inventory", {}).get("table"))}
-        for kind in CLOSED_LIST:
+        for kind in TRAINABLE:
             enabled = configured.get(kind, {}).get("enabled", True)
             refused[kind] = "" if enabled else f"it is disabled: models.{kind}.enabled=false"
             if not plain.get("enable_ml", True):

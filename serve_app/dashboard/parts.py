@@ -13,7 +13,7 @@ from serve_app.dashboard.shown import number, percent, quantity
 DAYS = 30
 ACTIONS = {"increase_stock": "increase stock", "no_action": "no action"}
 ACTION_TONES: dict[str, Tone] = {"review": "warn", "increase_stock": "good", "reduce": "bad"}
-MEMBERS = ("arima", "prophet", "lstm", "xgboost")
+MEMBERS = ("arima", "prophet", "lstm", "xgboost", "tide")
 
 
 def link(path: str, **query: str | int | None) -> str:

@@ -51,7 +51,7 @@ Offset = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_whole)]
 Horizon = Annotated[
     int, Field(json_schema_extra={"enum": sorted(HORIZONS)}), AfterValidator(_one_horizon), BeforeValidator(_whole)
 ]
-Model = Literal["auto", "ensemble", "arima", "prophet", "lstm", "xgboost"]
+Model = Literal["auto", "ensemble", "arima", "prophet", "lstm", "xgboost", "tide"]
 Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
 
 

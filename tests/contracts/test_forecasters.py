@@ -33,8 +33,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "units": (4,), "return_sequences": (False,), "time_steps": 8, "epochs": 1, "steps_per_epoch": 2,
         "batch_size": 8, "recurrent_dropout": 0.0,
     },
+    "tide": {"encoder": (8,), "decoder": 8, "time_steps": 8, "steps": 3, "batch_size": 16},
 }  # fmt: skip
-MARKS = {"lstm": [pytest.mark.deep], "prophet": [pytest.mark.slow]}
+MARKS = {"lstm": [pytest.mark.deep], "tide": [pytest.mark.deep], "prophet": [pytest.mark.slow]}
 # a value of each recipe that must not get through its constructor
 IMPOSSIBLE = {
     "seasonal_naive": ({"season": 0}, {"season": "weekly"}),
@@ -47,6 +48,7 @@ IMPOSSIBLE = {
         {"include_history": False}, {"changepoint_prior_scale": 0.0},
     ),
     "lstm": ({"units": ()}, {"epochs": 0}, {"dropout": 1.5}, {"loss": "applause"}),
+    "tide": ({"encoder": ()}, {"decoder": 0}, {"dropout": 1.0}, {"steps": 0}, {"batch_size": 0}),
     "xgboost": ({"max_depth": 0}, {"subsample": 1.5}, {"booster": "rocket"}, {"scale_pos_weight": 2.0}),
 }  # fmt: skip
 
