@@ -41,10 +41,17 @@ LSTM = (
     "models.lstm.training_params.epochs=2",
     "models.lstm.training_params.batch_size=8",
 )
+TIDE = (
+    "models.tide.hyperparameters.encoder=[8]",
+    "models.tide.hyperparameters.decoder=8",
+    "models.tide.hyperparameters.time_steps=8",
+    "models.tide.training_params.steps=4",
+    "models.tide.training_params.batch_size=16",
+)
 # Two scored and two inner origins of a week; every model as small as it can be.
 SMALL = (
     "freq=D", "horizon=7", "cross_validation_folds=2", "folds.inner=2", "parallel_training=false", "progress=false",
-    "log_level=WARNING", *XGBOOST, *ARIMA, *PROPHET, *LSTM,
+    "log_level=WARNING", *XGBOOST, *ARIMA, *PROPHET, *LSTM, *TIDE,
 )  # fmt: skip
 
 

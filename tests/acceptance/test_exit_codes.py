@@ -105,7 +105,12 @@ def test_when_a_requested_model_made_no_row_then_the_code_is_1_and_it_alone_is_c
 def test_when_a_model_breaks_unasked_then_the_code_is_1_and_when_it_declines_it_is_skipped(tmp_path, monkeypatch):
     from models.arima import Arima
 
-    told = ("models.prophet.enabled=false", "models.lstm.enabled=false", "models.xgboost.enabled=false")
+    told = (
+        "models.prophet.enabled=false",
+        "models.lstm.enabled=false",
+        "models.tide.enabled=false",
+        "models.xgboost.enabled=false",
+    )
     flat = written(frame_of({"a": np.full(60, 3.0), "b": np.full(60, 5.0)}), tmp_path / "flat.parquet")
     declined = run_job("train", tmp_path / "declined", flat, *told)
     assert declined.code == 0

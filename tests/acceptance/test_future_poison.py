@@ -14,7 +14,8 @@ from models.forecast_files import read_forecasts
 from tests.acceptance.made import Ran, fleet, frame_of, run_job, written
 
 HORIZON = 7
-FAST = ("only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false",
+FAST = ("only=[arima,xgboost,ensemble]", "models.prophet.enabled=false",
+        "models.lstm.enabled=false", "models.tide.enabled=false",
         "models.xgboost.features=[lag_1,lag_7,rolling_mean_7,dayofweek,price]")  # fmt: skip
 ALL = ("only=[arima,prophet,lstm,xgboost,ensemble]", "cross_validation_folds=1", "folds.inner=1")
 # Origins by how many weeks before the end they lie: two scored ones, and before them two that only feed weights.
@@ -131,4 +132,4 @@ def test_when_the_future_is_poisoned_then_prophet_lstm_and_their_ensemble_stay_t
     assert raw_until(ran, cutoff) == raw_until(calm, cutoff)
     assert said(ran, cutoff) == said(calm, cutoff)
     made = calm.table("forecasts").query("model == made_by")
-    assert set(made["model"]) == {*BASELINES, "arima", "prophet", "lstm", "xgboost", "ensemble"}
+    assert set(made["model"]) == {*BASELINES, "arima", "prophet", "lstm", "xgboost", "tide", "ensemble"}

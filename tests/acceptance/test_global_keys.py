@@ -97,7 +97,11 @@ def folders(ran: Ran, printed: str) -> set[str]:
 
 
 ACTS = {
-    "enable_ml": Act("enable_ml=false", models, ("models.prophet.enabled=false", "models.lstm.enabled=false")),
+    "enable_ml": Act(
+        "enable_ml=false",
+        models,
+        ("models.prophet.enabled=false", "models.lstm.enabled=false", "models.tide.enabled=false"),
+    ),
     "min_training_samples": Act("min_training_samples=90000", excuses),
     "max_training_samples": Act("max_training_samples=60", forecasts),
     "handle_missing_data": Act("cleaning.handle_missing_data=forward_fill", forecasts, sales="blanks"),

@@ -101,6 +101,10 @@ PROOF: dict[str, dict[str, Acts | Refused | Shown]] = {
         "metrics": Shown("test_when_metrics_are_named_then_the_card_tells_them"),
         "early_stopping_patience": PATIENCE, "reduce_lr_patience": PATIENCE, "validation_freq": PATIENCE,
     },
+    "tide": dict.fromkeys(
+        ("encoder", "decoder", "dropout", "time_steps", "steps", "batch_size", "steps_ahead", "learning_rate",
+         "features"), CHANGES,
+    ),
     "xgboost": {
         "n_estimators": Acts(3, TREES), "max_depth": Acts(1, TREES), "learning_rate": Acts(0.5, TREES),
         "objective": Acts("reg:tweedie", TREES), "booster": Acts("dart", TREES), "gamma": Acts(50.0, TREES),

@@ -24,7 +24,12 @@ from models.yarn_labels import Labelled
 from models.yarn_substitution import FitLimits, YarnSubstitution
 from tests.acceptance.made import Ran, frame_of, run_job, written
 
-FAST = ("only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false")
+FAST = (
+    "only=[arima,xgboost,ensemble]",
+    "models.prophet.enabled=false",
+    "models.lstm.enabled=false",
+    "models.tide.enabled=false",
+)
 FIVE = "only=[arima,prophet,lstm,xgboost,ensemble]"
 CHANCE = 3.0  # standard errors; ten models and two losses are looked at
 

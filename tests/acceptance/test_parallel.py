@@ -15,7 +15,8 @@ from tests.jobs.conftest import batch_bytes, embedded
 
 STYLES, DAYS = 1_200, 42
 TOLD = (
-    "only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false", "folds.inner=1",
+    "only=[arima,xgboost,ensemble]", "models.prophet.enabled=false",
+    "models.lstm.enabled=false", "models.tide.enabled=false", "folds.inner=1",
     "models.xgboost.hyperparameters.n_estimators=5", "models.xgboost.features=[lag_1,lag_7]", "batch_seconds=0.5",
     "local_cpu_seconds=2",
 )  # fmt: skip

@@ -14,7 +14,11 @@ from tests.acceptance.made import Ran, frame_of, run_job, strict_json, written
 pytestmark = pytest.mark.slow
 
 DAYS = 60
-TWO = ("models.prophet.enabled=false", "models.lstm.enabled=false")  # and no `only`: what declines the data is skipped
+TWO = (
+    "models.prophet.enabled=false",
+    "models.lstm.enabled=false",
+    "models.tide.enabled=false",
+)  # and no `only`: what declines the data is skipped
 NOT_MEASURES = {"baseline", "interval", "evaluation_id"}
 
 

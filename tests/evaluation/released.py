@@ -28,11 +28,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "prophet": {"n_changepoints": 5},
     "xgboost": {"n_estimators": 20, "max_depth": 3},
     "lstm": {"units": [4], "return_sequences": [False], "time_steps": 8, "recurrent_dropout": 0.0},
+    "tide": {"encoder": [8], "decoder": 8, "time_steps": 8},
 }
 TRAINING: dict[str, dict[str, Any]] = {
     "arima": {"maxiter": 15},
     "prophet": {"uncertainty_samples": 50},
     "lstm": {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8},
+    "tide": {"steps": 4, "batch_size": 16},
 }
 
 

@@ -41,7 +41,8 @@ class Site:
         self.sales = root / "sales.csv"
         self.told = (
             "experiment=smoke", "only=null", f"source.path={self.sales}", f"storage.root={self.storage}",
-            "parallel_training=false", "models.prophet.enabled=false", "models.lstm.enabled=false",
+            "parallel_training=false", "models.prophet.enabled=false",
+            "models.lstm.enabled=false", "models.tide.enabled=false",
             "models.xgboost.enabled=false", "models.exponential_smoothing.enabled=false", "models.tsb.enabled=false",
             "batch_seconds=0.91", "log_level=WARNING", "schedule.daily=[arima]", "schedule.weekly=[]",
             "schedule.biweekly=[]",

@@ -11,7 +11,8 @@ from tests.acceptance.made import fleet, frame_of, run_job, written
 STORED = Path(__file__).with_name("leaderboard.json")
 MEASURES = ("wape", "mase", "rmsse", "bias_rel", "wql", "coverage", "total_error", "score", "n_fell_back")
 TOLD = (
-    "only=[arima,xgboost,ensemble]", "models.prophet.enabled=false", "models.lstm.enabled=false",
+    "only=[arima,xgboost,ensemble]", "models.prophet.enabled=false",
+    "models.lstm.enabled=false", "models.tide.enabled=false",
     "features.auto_feature_engineering=true", "models.arima.hyperparameters.seasonal=true",
     "models.arima.hyperparameters.seasonal_order=[0,1,1,7]",
 )  # fmt: skip

@@ -17,7 +17,7 @@ from models.ensemble import KIND
 from models.registry import Registry
 
 MONDAY, TUESDAY = datetime(2025, 9, 8, 12, tzinfo=UTC), datetime(2025, 9, 9, 12, tzinfo=UTC)
-LEARNED = ("arima", "prophet", "lstm", "xgboost")
+LEARNED = ("arima", "prophet", "lstm", "xgboost", "tide")
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +43,25 @@ def test_when_a_trigger_fires_today_then_its_models_train_and_the_others_say_whe
     assert learned(tuesday) == ("xgboost",)
     assert set(tuesday.train) > set(BASELINES)
     assert tuesday.idle["arima"] == "not due on 2025-09-09; next on 2025-09-15"
-    assert set(tuesday.idle) == {"arima", "prophet", "lstm", KIND}
+    assert set(tuesday.idle) == {"arima", "prophet", "lstm", "tide", KIND}
+    assert tuesday.idle["tide"] == tuesday.idle[KIND] == "not due on 2025-09-09; next on 2025-09-15"
     monday = what_is_due(settings, champion(MONDAY - timedelta(days=1)), MONDAY)
+    assert learned(monday) == ("arima", "prophet", "xgboost", "tide", KIND)
+
+
+def test_when_a_member_beside_the_seven_has_a_cadence_then_it_trains_then_and_not_with_the_ensemble(settings):
+    own = replace(settings, schedule=replace(settings.schedule, biweekly=("lstm", "tide")))
+    monday = what_is_due(own, champion(MONDAY - timedelta(days=1)), MONDAY)
     assert learned(monday) == ("arima", "prophet", "xgboost", KIND)
+    assert monday.idle["tide"] == "not due on 2025-09-08; next on 2025-09-15"
 
 
 def test_when_a_version_is_stale_or_missing_then_it_trains_although_it_is_not_due(settings):
     old = what_is_due(settings, champion(TUESDAY - timedelta(days=11)), TUESDAY)
-    assert learned(old) == ("arima", "prophet", "xgboost")  # 7 + 3 days of grace; lstm may be 14 + 3 days old
+    assert learned(old) == ("arima", "prophet", "xgboost", "tide")  # 7 + 3 days of grace; lstm may be 14 + 3 days old
     assert "its version is 11 days old, 10 are allowed" in old.notes[0]
     lacking = what_is_due(settings, champion(TUESDAY, ("arima", "prophet", "xgboost")), TUESDAY)
-    assert learned(lacking) == ("lstm", "xgboost")
+    assert learned(lacking) == ("lstm", "xgboost", "tide")
     lenient = replace(settings, schedule=replace(settings.schedule, grace_days=4))
     assert learned(what_is_due(lenient, champion(TUESDAY - timedelta(days=11)), TUESDAY)) == ("xgboost",)
 
@@ -106,7 +114,8 @@ class Desk:
         everyone = [] if any(text.startswith("only=") for text in more) else ["only=null"]
         told = [
             "experiment=smoke", *everyone, f"source.path={source}", f"storage.root={self.folder / 'storage'}",
-            "parallel_training=false", "progress=false", "models.lstm.enabled=false", "batch_seconds=60",
+            "parallel_training=false", "progress=false",
+            "models.lstm.enabled=false", "models.tide.enabled=false", "batch_seconds=60",
             "models.xgboost.hyperparameters.n_estimators=5", "models.exponential_smoothing.enabled=false",
             "models.tsb.enabled=false", "models.prophet.training_params.uncertainty_samples=20",
             "schedule.triggers.weekly='0 3 29 2 *'",  # never today: whatever day the test runs on

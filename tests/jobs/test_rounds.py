@@ -250,9 +250,9 @@ def test_when_accuracy_degrades_then_its_models_train_once_however_long_the_aler
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        (["ensemble"], {"arima", "prophet", "lstm", "xgboost", "ensemble"}),
-        (["seasonal_naive"], {"arima", "prophet", "lstm", "xgboost", "ensemble"}),
-        ([], {"arima", "prophet", "lstm", "xgboost", "ensemble"}),
+        (["ensemble"], {"arima", "prophet", "lstm", "xgboost", "tide", "ensemble"}),
+        (["seasonal_naive"], {"arima", "prophet", "lstm", "xgboost", "tide", "ensemble"}),
+        ([], {"arima", "prophet", "lstm", "xgboost", "tide", "ensemble"}),
         (["lstm", "xgboost"], {"lstm", "xgboost"}),
     ],
 )

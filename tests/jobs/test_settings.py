@@ -30,7 +30,7 @@ from jobs.settings import (
     season_periods,
     spec_levels,
 )
-from models.catalog import BASELINES, CLOSED_LIST, FORECASTERS, recipe_class
+from models.catalog import BASELINES, CLOSED_LIST, EXTRA, FORECASTERS, recipe_class
 
 THIRTEEN = {
     "name", "type", "algorithm", "hyperparameters", "training_params", "validation_split", "test_split", "features",
@@ -76,7 +76,7 @@ def as_lists(value):
 
 
 def test_when_models_are_configured_then_the_closed_list_and_the_baselines_are_there_with_13_fields(default):
-    assert set(default.models) == {*BASELINES, *CLOSED_LIST}
+    assert set(default.models) == {*BASELINES, *EXTRA, *CLOSED_LIST}
     for config in as_config_json(default)["models"].values():
         assert set(config) == THIRTEEN
 

@@ -18,7 +18,8 @@ from demand.panel import Panel
 from models.base import FitContext, ForecastSpec
 from models.catalog import load_fitted
 from models.config import ModelConfig
-from models.lstm import WEIGHTS, FittedLstm, Lstm
+from models.fitted_network import WEIGHTS
+from models.lstm import FittedLstm, Lstm
 from models.lstm_training import METRICS, Pool, Split, Trainer, TrainingSettings
 
 HORIZON = 7

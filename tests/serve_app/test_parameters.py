@@ -37,7 +37,7 @@ NUMBERS = (
         ([("format", "xml")], "format", ("json", "report", "chart")),
         ([("compare", "-")], "compare", ("stock", "orders", "capacity")),
         ([("source", "")], "source", ("ml", "pipeline", "hybrid")),
-        ([("model", "mean")], "model", ("auto", "ensemble", "arima", "prophet", "lstm", "xgboost")),
+        ([("model", "mean")], "model", ("auto", "ensemble", "arima", "prophet", "lstm", "xgboost", "tide")),
         ([("style", "")], "style", ("a text of 1 to 500 characters",)),
         ([("style", "x" * 501)], "style", ("a text of 1 to 500 characters",)),
     ],

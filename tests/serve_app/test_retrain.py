@@ -23,7 +23,7 @@ from serve_app.tokens import LOCAL
 from tests.serve_app.calls import Client, client_of, state_of
 
 URL = "/api/retrain-ml"
-MODELS = ("arima", "prophet", "lstm", "xgboost", "ensemble")
+MODELS = ("arima", "prophet", "lstm", "xgboost", "tide", "ensemble")
 
 
 class Desk:
