@@ -14,6 +14,7 @@ from evaluation.folds import Fold
 from evaluation.selection import (
     CLASS_ORIGINS,
     FLEET_ORIGINS,
+    MAX_GRID,
     SHARPNESS,
     exploded,
     simplex,
@@ -227,7 +228,7 @@ def test_when_losses_are_shrunk_then_it_equals_the_slow_twin():
 def test_when_a_simplex_is_cut_then_its_points_are_distinct_weights_with_every_corner(n):
     grid = simplex(n)
     assert grid.shape[1] == n
-    assert len(grid) <= 400
+    assert len(grid) <= MAX_GRID
     np.testing.assert_allclose(grid.sum(axis=1), 1.0)
     assert (grid >= 0).all()
     points = {tuple(point) for point in grid.round(9).tolist()}

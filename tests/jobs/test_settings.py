@@ -240,7 +240,7 @@ def test_when_one_model_is_asked_for_then_it_runs_beside_the_baselines(plain):
 
 def test_when_the_ensemble_is_asked_for_then_its_enabled_members_come_with_it(plain):
     settings = Settings.from_mapping(changed(plain, only=["ensemble"], models__lstm__enabled=False))
-    assert chosen_models(settings)[-4:] == ("arima", "prophet", "xgboost", "ensemble")
+    assert chosen_models(settings)[-5:] == ("arima", "prophet", "xgboost", "tide", "ensemble")
 
 
 def test_when_nothing_is_asked_for_then_models_that_cannot_train_yet_are_left_out(default):

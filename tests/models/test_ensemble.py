@@ -107,7 +107,7 @@ def test_when_settings_are_the_issues_defaults_then_weights_are_normalised_over_
     settings = EnsembleSettings()
     members = ("arima", "prophet", "lstm", "xgboost", "tide", "exponential_smoothing", "seasonal_naive")
     assert settings.members == members
-    np.testing.assert_allclose(settings.configured_weights(settings.members), [0.2, 0.25, 0.35, 0.2, 0, 0])
+    np.testing.assert_allclose(settings.configured_weights(settings.members), [0.2, 0.25, 0.35, 0.2, 0, 0, 0])
     np.testing.assert_allclose(settings.configured_weights(["arima", "lstm"]), [0.2 / 0.55, 0.35 / 0.55])
     np.testing.assert_allclose(settings.configured_weights(["seasonal_naive", "tsb"]), [0.5, 0.5])
 
