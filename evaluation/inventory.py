@@ -3,17 +3,20 @@
 Each quantity is priced twice. `expected`: on the demand paths it was decided on - there nothing can beat the exact
 search at the same service. `realised`: on the demand that really followed - there a forecast can be wrong, a simple
 policy may win, and the clairvoyant optimum (the exact search with the future known) is the bound for all.
+
+A policy that serves less than wanted can cost less than the cheapest way to serve as wanted. `at_equal_service` sets
+against it the exact search that is asked for no more, decision by decision, than the policy itself gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from demand.panel import Floats
+from demand.panel import Floats, Strings
 from models.inventory.items import Items
 from models.inventory.policies import POLICIES
 from models.inventory.replay import Outcome
@@ -22,13 +25,15 @@ from models.inventory.search import Optimum, Sample, price, search
 EXACT, SURROGATE, CLAIRVOYANT = "exact", "surrogate", "clairvoyant"
 REGRET_TARGET = 0.03
 SERVICE_TOLERANCE = 0.02
+_CLOSE = 1e-9  # a wanted service lies between 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
     """n decisions priced: policy -> outcome [n], on the paths and on what really followed.
 
-    quantities: policy -> [n]. reachable [n]: the exact search could reach the wanted service. wanted [n].
+    quantities: policy -> [n]. reachable [n]: the exact search could reach the wanted service. wanted [n]. ids [n]: the
+    item of each decision. same_expected, same_realised: policy -> outcome of the exact search at that policy's service.
     """
 
     quantities: Mapping[str, Floats]
@@ -36,6 +41,9 @@ class Judged:
     realised: Mapping[str, Outcome]
     reachable: np.ndarray
     wanted: Floats
+    ids: Strings
+    same_expected: Mapping[str, Outcome]
+    same_realised: Mapping[str, Outcome]
 
     @property
     def n(self) -> int:
@@ -44,9 +52,10 @@ class Judged:
 
 def judge(
     items: Items, best: Optimum, quantities: Mapping[str, Floats], sample: Sample, actual: Sample, review_days: int,
-    n_paths: int, memory_mb: float,
+    n_paths: int, memory_mb: float, same_service: Collection[str] = (),
 ) -> Judged:  # fmt: skip
-    """quantities: policy -> [n], beside the exact ones. actual(rows, W) -> what really was demanded [n, 1, W]."""
+    """quantities: policy -> [n], beside the exact ones. actual(rows, W) -> what really was demanded [n, 1, W].
+    same_service: the policies at whose service the exact search is asked as well (one search each)."""
     everyone = {EXACT: best.quantity, **quantities}
     expected = {
         name: best.outcome if name == EXACT else price(items, q, sample, review_days, n_paths, memory_mb)
@@ -55,7 +64,13 @@ def judge(
     realised = {name: price(items, q, actual, review_days, 1, memory_mb) for name, q in everyone.items()}
     known = search(items, actual, review_days, 1, memory_mb)
     everyone[CLAIRVOYANT], realised[CLAIRVOYANT] = known.quantity, known.outcome
-    return Judged(everyone, expected, realised, best.reached, items.service)
+    same = {
+        name: search(replace(items, service=np.clip(expected[name].fill, _CLOSE, 1 - _CLOSE)), sample, review_days,
+                     n_paths, memory_mb) for name in same_service
+    }  # fmt: skip
+    same_realised = {name: price(items, of.quantity, actual, review_days, 1, memory_mb) for name, of in same.items()}
+    return Judged(everyone, expected, realised, best.reached, items.service, items.ids,
+                  {name: of.outcome for name, of in same.items()}, same_realised)  # fmt: skip
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
@@ -74,6 +89,9 @@ def joined(parts: Sequence[Judged]) -> Judged:
         all_of(lambda part: part.realised),
         np.concatenate([part.reachable for part in parts]),
         np.concatenate([part.wanted for part in parts]),
+        np.concatenate([part.ids for part in parts]),
+        all_of(lambda part: part.same_expected),
+        all_of(lambda part: part.same_realised),
     )
 
 
@@ -82,13 +100,16 @@ def report(judged: Judged, target: float) -> dict[str, Any]:
 
     regret is (cost - cost of exact) / cost of exact, of sums over all decisions; null where that sum is 0. service is
     1 - units short / units demanded, of sums over the decisions whose wanted service the paths say can be reached;
-    gap is that less the service wanted there (weighted by demand). beyond_bound: realised cost above the
-    clairvoyant's, who serves as wanted; a policy that serves less may cost less and be below 0. target: of 1 - WAPE of
-    the surrogate's quantities.
+    gap is that less the service wanted there (weighted by demand); an expected gap above 0 is what costs, lots and the
+    stock at hand buy beyond the wanted. realised_error: the standard error of the realised gap, of items drawn as these
+    were (their dates as they are); null for fewer than two items. surprise: realised gap less expected gap.
+    beyond_bound: realised cost above the clairvoyant's, who serves as wanted; a policy that serves less may cost less
+    and be below 0. equal_service: see `at_equal_service`. target: of 1 - WAPE of the surrogate's quantities.
     """
     rows = [_row(judged, name) for name in judged.quantities]
     by_name = {row["policy"]: row for row in rows}
-    told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()), "policies": rows}
+    told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()), "policies": rows,
+                            "equal_service": at_equal_service(judged)}  # fmt: skip
     if SURROGATE in judged.quantities:
         own = by_name[SURROGATE]
         exact, guess = judged.quantities[EXACT], judged.quantities[SURROGATE]
@@ -103,7 +124,27 @@ def report(judged: Judged, target: float) -> dict[str, Any]:
             "target_met": own["expected_regret"] is not None and own["expected_regret"] <= REGRET_TARGET,
             "cheaper_than": {name: own["expected_cost"] < by_name[name]["expected_cost"] for name in simple},
             "service_short": None if own["realised_gap"] is None else own["realised_gap"] < -SERVICE_TOLERANCE,
+            "service_within": None if own["realised_gap"] is None else abs(own["realised_gap"]) <= SERVICE_TOLERANCE,
         }  # fmt: skip
+    return told
+
+
+def at_equal_service(judged: Judged) -> dict[str, dict[str, float | None]]:
+    """Policy -> what the exact search costs when it is asked for the service that the policy itself gives on the paths,
+    at each decision: {expected_cost, expected_share, realised_cost, realised_share, realised_service}.
+
+    share: (the policy's cost - that cost) / the policy's cost, null where that is 0; on the paths never below 0; it can
+    be on what followed, where the two need not serve alike: compare realised_service.
+    """
+    told = {}
+    for name, same in judged.same_expected.items():
+        one: dict[str, float | None] = {}
+        parts = (("expected", judged.expected, same), ("realised", judged.realised, judged.same_realised[name]))
+        for kind, of, exact in parts:
+            policy, cost = float(of[name].cost.sum()), float(exact.cost.sum())
+            one |= {f"{kind}_cost": cost, f"{kind}_share": (policy - cost) / policy if policy > 0 else None}
+        one["realised_service"] = _service(judged, judged.same_realised[name])[0]
+        told[name] = one
     return told
 
 
@@ -159,12 +200,35 @@ def _row(judged: Judged, name: str) -> dict[str, Any]:
         cost, least = float(of.cost.sum()), float(exact.cost.sum())
         row[f"{kind}_cost"] = cost
         row[f"{kind}_regret"] = (cost - least) / least if least > 0 else None
-        demanded = of.demanded[judged.reachable]
-        total = float(demanded.sum())
-        service = 1 - float(of.short[judged.reachable].sum()) / total if total > 0 else None
-        wanted = float((demanded * judged.wanted[judged.reachable]).sum()) / total if total > 0 else None
-        row[f"{kind}_service"] = service
-        row[f"{kind}_gap"] = None if service is None or wanted is None else service - wanted
+        service, gap = _service(judged, of)
+        row |= {f"{kind}_service": service, f"{kind}_gap": gap}
+    row["realised_error"] = _error(judged, judged.realised[name])
+    promised, came = row["expected_gap"], row["realised_gap"]
+    row["surprise"] = None if promised is None or came is None else came - promised
     bound = float(judged.realised[CLAIRVOYANT].cost.sum())
     row["beyond_bound"] = (row["realised_cost"] - bound) / bound if bound > 0 else None
     return row
+
+
+def _service(judged: Judged, of: Outcome) -> tuple[float | None, float | None]:
+    """(service, service less wanted) of the decisions that can reach it; None where nothing is demanded."""
+    kept = judged.reachable
+    total = float(of.demanded[kept].sum())
+    if not total > 0:
+        return None, None
+    service = 1 - float(of.short[kept].sum()) / total
+    return service, service - float((of.demanded * judged.wanted)[kept].sum()) / total
+
+
+def _error(judged: Judged, of: Outcome) -> float | None:
+    """The standard error of the gap, a ratio of sums over items (by linearisation: Cochran 1977, ch. 6); a sum holds
+    all decisions of an item, which have much of their demand in common."""
+    kept = judged.reachable
+    _, gap = _service(judged, of)
+    item = np.unique(judged.ids[kept], return_inverse=True)[1]
+    demanded = np.bincount(item, of.demanded[kept])
+    n = len(demanded)
+    if gap is None or n < 2:
+        return None
+    over = np.bincount(item, ((1 - judged.wanted) * of.demanded - of.short)[kept])  # gap = sum of it / sum demanded
+    return float(np.sqrt(n / (n - 1) * ((over - gap * demanded) ** 2).sum()) / demanded.sum())

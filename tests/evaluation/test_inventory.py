@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluation.inventory import CLAIRVOYANT, EXACT, SURROGATE, joined, judge, recommended, report, savings
+from models.inventory.policies import POLICIES
 from models.inventory.search import search
 from tests.models.inventory.made import items_of
 
@@ -18,7 +21,8 @@ def judged():
     best = search(items, lambda rows, length: past[rows, :, :length], 10, 12)
     quantities = {SURROGATE: best.quantity + 1, "eoq_rop": best.quantity * 0, "newsvendor": best.quantity + 30,
                   "base_stock": best.quantity + 3}  # fmt: skip
-    return judge(items, best, quantities, lambda r, n: past[r, :, :n], lambda r, n: future[r, :, :n], 10, 12, 64)
+    return judge(items, best, quantities, lambda r, n: past[r, :, :n], lambda r, n: future[r, :, :n], 10, 12, 64,
+                 POLICIES)  # fmt: skip
 
 
 def test_when_reported_then_regret_service_and_bound_are_those_of_the_sums(judged):
@@ -72,3 +76,44 @@ def test_when_savings_are_told_then_they_are_against_the_cheapest_that_serves_as
     assert told["policy"] == EXACT
     assert told["share"] == pytest.approx(told["amount"] / cost)
     assert savings(judged, told["against"])["amount"] == 0
+
+
+def test_when_a_policy_serves_less_then_the_exact_search_is_no_dearer_at_its_service(judged):
+    told = report(judged, 0.78)
+    rows = {row["policy"]: row for row in told["policies"]}
+    assert set(told["equal_service"]) == set(POLICIES)
+    assert rows["eoq_rop"]["expected_service"] < 0.93  # it orders nothing; 0.95 is wanted
+    for name in POLICIES:
+        own, same = judged.expected[name], judged.same_expected[name]
+        assert (same.fill >= own.fill - 1e-6).all()
+        assert (same.cost <= own.cost + 1e-6).all()
+        here = told["equal_service"][name]
+        assert here["expected_share"] == pytest.approx(1 - same.cost.sum() / own.cost.sum())
+        cost, policy = judged.same_realised[name].cost.sum(), judged.realised[name].cost.sum()
+        assert here["realised_share"] == pytest.approx(1 - cost / policy)
+    # Orders of 30 units too much serve everybody, and so does less of it.
+    assert told["equal_service"]["newsvendor"]["expected_share"] > 0.1
+    assert report(replace(judged, same_expected={}, same_realised={}), 0.78)["equal_service"] == {}
+
+
+def test_when_items_are_drawn_again_then_the_gap_moves_by_its_standard_error(judged):
+    row = next(row for row in report(judged, 0.78)["policies"] if row["policy"] == EXACT)
+    of, rng = judged.realised[EXACT], np.random.default_rng(1)
+    assert judged.reachable.sum() > 20
+    gaps = []
+    for _ in range(2_000):
+        drawn = rng.choice(np.flatnonzero(judged.reachable), int(judged.reachable.sum()))
+        gaps.append(1 - of.short[drawn].sum() / of.demanded[drawn].sum() - 0.95)
+    assert row["realised_error"] == pytest.approx(np.std(gaps), rel=0.15)
+    assert row["surprise"] == pytest.approx(row["realised_gap"] - row["expected_gap"])
+
+
+def test_when_an_item_is_judged_twice_then_that_is_no_more_evidence_but_another_item_is(judged):
+    def error(of):
+        return next(row for row in report(of, 0.78)["policies"] if row["policy"] == EXACT)["realised_error"]
+
+    other = replace(judged, ids=np.char.add(judged.ids, "b"))
+    assert error(joined([judged, judged])) == pytest.approx(error(judged))
+    assert error(joined([judged, other])) == pytest.approx(error(judged) / np.sqrt(2), rel=0.03)
+    alone = replace(judged, ids=np.full(judged.n, "one"))
+    assert error(alone) is None
