@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demand.panel import Floats, Strings
 from models.inventory.items import Items
@@ -32,14 +33,16 @@ _CLOSE = 1e-9  # a wanted service lies between 0 and 1
 class Judged:
     """n decisions priced: policy -> outcome [n], on the paths and on what really followed.
 
-    quantities: policy -> [n]. reachable [n]: the exact search could reach the wanted service. wanted [n]. ids [n]: the
-    item of each decision. same_expected, same_realised: policy -> outcome of the exact search at that policy's service.
+    quantities: policy -> [n]. reachable [n]: the exact search could reach the wanted service; binding [n]: and ordered
+    more for it than the costs alone ask for. wanted [n]. ids [n]: the item of each decision. same_expected,
+    same_realised: policy -> outcome of the exact search at that policy's service.
     """
 
     quantities: Mapping[str, Floats]
     expected: Mapping[str, Outcome]
     realised: Mapping[str, Outcome]
-    reachable: np.ndarray
+    reachable: NDArray[np.bool_]
+    binding: NDArray[np.bool_]
     wanted: Floats
     ids: Strings
     same_expected: Mapping[str, Outcome]
@@ -69,7 +72,7 @@ def judge(
                      n_paths, memory_mb) for name in same_service
     }  # fmt: skip
     same_realised = {name: price(items, of.quantity, actual, review_days, 1, memory_mb) for name, of in same.items()}
-    return Judged(everyone, expected, realised, best.reached, items.service, items.ids,
+    return Judged(everyone, expected, realised, best.reached, best.binding, items.service, items.ids,
                   {name: of.outcome for name, of in same.items()}, same_realised)  # fmt: skip
 
 
@@ -88,6 +91,7 @@ def joined(parts: Sequence[Judged]) -> Judged:
         all_of(lambda part: part.expected),
         all_of(lambda part: part.realised),
         np.concatenate([part.reachable for part in parts]),
+        np.concatenate([part.binding for part in parts]),
         np.concatenate([part.wanted for part in parts]),
         np.concatenate([part.ids for part in parts]),
         all_of(lambda part: part.same_expected),
@@ -102,13 +106,16 @@ def report(judged: Judged, target: float) -> dict[str, Any]:
     1 - units short / units demanded, of sums over the decisions whose wanted service the paths say can be reached;
     gap is that less the service wanted there (weighted by demand); an expected gap above 0 is what costs, lots and the
     stock at hand buy beyond the wanted. realised_error: the standard error of the realised gap, of items drawn as these
-    were (their dates as they are); null for fewer than two items. surprise: realised gap less expected gap.
+    were (their dates as they are); null for fewer than two items. binding_gap, binding_error: the same of those of the
+    decisions (n_binding) whose order the wanted service made larger than the costs ask for. surprise: realised gap less
+    expected gap.
     beyond_bound: realised cost above the clairvoyant's, who serves as wanted; a policy that serves less may cost less
     and be below 0. equal_service: see `at_equal_service`. target: of 1 - WAPE of the surrogate's quantities.
     """
     rows = [_row(judged, name) for name in judged.quantities]
     by_name = {row["policy"]: row for row in rows}
-    told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()), "policies": rows,
+    told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()),
+                            "n_binding": int(judged.binding.sum()), "policies": rows,
                             "equal_service": at_equal_service(judged)}  # fmt: skip
     if SURROGATE in judged.quantities:
         own = by_name[SURROGATE]
@@ -143,7 +150,7 @@ def at_equal_service(judged: Judged) -> dict[str, dict[str, float | None]]:
         for kind, of, exact in parts:
             policy, cost = float(of[name].cost.sum()), float(exact.cost.sum())
             one |= {f"{kind}_cost": cost, f"{kind}_share": (policy - cost) / policy if policy > 0 else None}
-        one["realised_service"] = _service(judged, judged.same_realised[name])[0]
+        one["realised_service"] = _service(judged, judged.same_realised[name], judged.reachable)[0]
         told[name] = one
     return told
 
@@ -200,19 +207,21 @@ def _row(judged: Judged, name: str) -> dict[str, Any]:
         cost, least = float(of.cost.sum()), float(exact.cost.sum())
         row[f"{kind}_cost"] = cost
         row[f"{kind}_regret"] = (cost - least) / least if least > 0 else None
-        service, gap = _service(judged, of)
+        service, gap = _service(judged, of, judged.reachable)
         row |= {f"{kind}_service": service, f"{kind}_gap": gap}
-    row["realised_error"] = _error(judged, judged.realised[name])
-    promised, came = row["expected_gap"], row["realised_gap"]
-    row["surprise"] = None if promised is None or came is None else came - promised
+    came = judged.realised[name]
+    row["realised_error"] = _error(judged, came, judged.reachable)
+    row["binding_gap"] = _service(judged, came, judged.binding)[1]
+    row["binding_error"] = _error(judged, came, judged.binding)
+    promised, kept = row["expected_gap"], row["realised_gap"]
+    row["surprise"] = None if promised is None or kept is None else kept - promised
     bound = float(judged.realised[CLAIRVOYANT].cost.sum())
     row["beyond_bound"] = (row["realised_cost"] - bound) / bound if bound > 0 else None
     return row
 
 
-def _service(judged: Judged, of: Outcome) -> tuple[float | None, float | None]:
-    """(service, service less wanted) of the decisions that can reach it; None where nothing is demanded."""
-    kept = judged.reachable
+def _service(judged: Judged, of: Outcome, kept: NDArray[np.bool_]) -> tuple[float | None, float | None]:
+    """(service, service less wanted) of the kept decisions; None where nothing is demanded."""
     total = float(of.demanded[kept].sum())
     if not total > 0:
         return None, None
@@ -220,11 +229,10 @@ def _service(judged: Judged, of: Outcome) -> tuple[float | None, float | None]:
     return service, service - float((of.demanded * judged.wanted)[kept].sum()) / total
 
 
-def _error(judged: Judged, of: Outcome) -> float | None:
+def _error(judged: Judged, of: Outcome, kept: NDArray[np.bool_]) -> float | None:
     """The standard error of the gap, a ratio of sums over items (by linearisation: Cochran 1977, ch. 6); a sum holds
-    all decisions of an item, which have much of their demand in common."""
-    kept = judged.reachable
-    _, gap = _service(judged, of)
+    all kept decisions of an item, which have much of their demand in common."""
+    _, gap = _service(judged, of, kept)
     item = np.unique(judged.ids[kept], return_inverse=True)[1]
     demanded = np.bincount(item, of.demanded[kept])
     n = len(demanded)

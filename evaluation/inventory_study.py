@@ -179,7 +179,7 @@ def _part(
 
     best = questions.optimum
     best = replace(best, quantity=best.quantity[kept], outcome=_pick(best.outcome, kept), idle=_pick(best.idle, kept),
-                   reached=best.reached[kept])  # fmt: skip
+                   reached=best.reached[kept], binding=best.binding[kept])  # fmt: skip
     items = questions.items.take(kept)
     proposed = fitted.quantity(questions.items, questions.facts)[kept]
     answered = checked(items, proposed, sample, settings.review_days, settings.paths, settings.memory_mb)

@@ -16,7 +16,8 @@ from tests.models.inventory.made import items_of
 @pytest.fixture(scope="module")
 def judged():
     rng = np.random.default_rng(4)
-    items = items_of(40, position=rng.integers(0, 30, 40).astype(float), lead_days=5, reliability=1.0)
+    cheap = np.where(np.arange(40) % 2, 5.0, 0.05)  # a unit short costs next to nothing: the wanted service binds
+    items = items_of(40, position=rng.integers(0, 30, 40).astype(float), lead_days=5, reliability=1.0, stockout=cheap)
     past, future = rng.poisson(1.0, (40, 12, 15)).astype(float), rng.poisson(1.0, (40, 1, 15)).astype(float)
     best = search(items, lambda rows, length: past[rows, :, :length], 10, 12)
     quantities = {SURROGATE: best.quantity + 1, "eoq_rop": best.quantity * 0, "newsvendor": best.quantity + 30,
@@ -105,6 +106,10 @@ def test_when_items_are_drawn_again_then_the_gap_moves_by_its_standard_error(jud
         drawn = rng.choice(np.flatnonzero(judged.reachable), int(judged.reachable.sum()))
         gaps.append(1 - of.short[drawn].sum() / of.demanded[drawn].sum() - 0.95)
     assert row["realised_error"] == pytest.approx(np.std(gaps), rel=0.15)
+    bound = judged.binding
+    short, demanded = of.short[bound].sum(), of.demanded[bound].sum()
+    assert 2 < bound.sum() < judged.reachable.sum()
+    assert row["binding_gap"] == pytest.approx(1 - short / demanded - 0.95)
     assert row["surprise"] == pytest.approx(row["realised_gap"] - row["expected_gap"])
 
 
