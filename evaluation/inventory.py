@@ -158,26 +158,33 @@ def at_equal_service(judged: Judged) -> dict[str, dict[str, float | None]]:
 def recommended(judged: Judged, among: Sequence[str]) -> dict[str, Any]:
     """Which policy was cheapest on what really followed, decided on these decisions: never on those it is judged on.
 
-    A policy must serve as wanted, or at most two points less; where none does, at most two points less than the best.
-    {policy, costs, service, n, words}.
+    A policy must serve well enough (see `serves`); where none does in both accounts, the one that serves best on what
+    followed. {policy, costs, service, n, words}.
     """
     rows = {name: _row(judged, name) for name in among}
     fit = [name for name, row in rows.items() if serves(row, rows.values())]
     costs = {name: rows[name]["realised_cost"] for name in among}
-    chosen = min(fit, key=lambda name: costs[name])
     service = {name: rows[name]["realised_service"] for name in among}
-    words = f"{chosen} was the cheapest of {len(fit)} policies on what followed {judged.n} earlier decisions"
+    most = max((of for of in service.values() if of is not None), default=None)
+    chosen = min(fit or [name for name in among if service[name] == most], key=lambda name: costs[name])
+    why = f"was the cheapest of {len(fit)} policies" if fit else "served best, but no policy serves well enough,"
+    words = f"{chosen} {why} on what followed {judged.n} earlier decisions"
     return {"policy": chosen, "costs": costs, "service": service, "n": judged.n, "words": words}
 
 
 def serves(row: Mapping[str, Any], rows: Collection[Mapping[str, Any]]) -> bool:
-    """Whether a policy serves well enough to be compared by its cost: as wanted less two points on what followed, or,
-    where none of `rows` does, as the best of them less two points. Always, where nothing was demanded."""
-    services = [one["realised_service"] for one in rows if one["realised_service"] is not None]
-    if row["realised_service"] is None:
-        return not services
-    wanted = row["realised_service"] - row["realised_gap"]
-    return bool(row["realised_service"] >= min(wanted, max(services)) - SERVICE_TOLERANCE)
+    """Whether a policy serves well enough to be compared by its cost: as wanted less two points, or, where none of
+    `rows` does, as the best of them less two points; on the paths and on what followed. One that does on what followed
+    alone was lucky there, and is not expected to do so again. Always, where nothing was demanded."""
+
+    def enough(kind: str) -> bool:
+        service, gap = row[f"{kind}_service"], row[f"{kind}_gap"]
+        services = [one[f"{kind}_service"] for one in rows if one[f"{kind}_service"] is not None]
+        if service is None:
+            return not services
+        return bool(service >= min(service - gap, max(services)) - SERVICE_TOLERANCE)
+
+    return enough("expected") and enough("realised")
 
 
 def savings(judged: Judged, policy: str) -> dict[str, Any]:

@@ -60,13 +60,41 @@ def test_when_parts_are_joined_then_the_report_is_that_of_all(judged):
     assert two["policies"][0]["expected_cost"] == pytest.approx(2 * one["policies"][0]["expected_cost"])
 
 
+NAMES = [SURROGATE, EXACT, "eoq_rop", "newsvendor", "base_stock"]
+
+
 def test_when_a_policy_is_cheap_because_it_serves_nobody_then_it_is_not_recommended(judged):
-    names = [SURROGATE, EXACT, "eoq_rop", "newsvendor", "base_stock"]
-    choice = recommended(judged, names)
+    choice = recommended(judged, NAMES)
     assert choice["policy"] != "eoq_rop"
-    wanted = 0.95 - 0.02
-    fit = [n for n in names if choice["service"][n] >= min(wanted, max(choice["service"].values()) - 0.02)]
+    rows = {row["policy"]: row for row in report(judged, 0.78)["policies"]}
+    fit = [name for name in NAMES if all(
+        rows[name][f"{kind}_service"] >= min(0.95, max(rows[n][f"{kind}_service"] for n in NAMES)) - 0.02
+        for kind in ("expected", "realised")
+    )]  # fmt: skip
+    assert 1 < len(fit) < len(NAMES)
     assert choice["policy"] == min(fit, key=lambda name: choice["costs"][name])
+    assert f"the cheapest of {len(fit)} policies" in choice["words"]
+
+
+def test_when_a_policy_served_well_by_luck_alone_then_it_is_not_recommended(judged):
+    """It orders nothing and costs least; what followed happened to ask for nothing of what it lacks."""
+    of = judged.realised["eoq_rop"]
+    lucky = replace(of, cost=of.cost * 0, short=of.short * 0)
+    found = replace(judged, realised={**judged.realised, "eoq_rop": lucky})
+    choice = recommended(found, NAMES)
+    assert choice["service"]["eoq_rop"] == 1
+    assert choice["costs"]["eoq_rop"] == 0
+    assert choice["policy"] != "eoq_rop"
+    assert savings(found, EXACT)["against"] != "eoq_rop"
+
+
+def test_when_no_policy_serves_in_both_accounts_then_the_one_that_served_best_is_named(judged):
+    of = judged.realised["eoq_rop"]
+    lucky = replace(of, short=of.short * 0)  # only the one that does not on the paths
+    bad = {name: replace(one, short=one.demanded * 0.5) for name, one in judged.realised.items()}
+    choice = recommended(replace(judged, realised={**bad, "eoq_rop": lucky}), NAMES)
+    assert choice["policy"] == "eoq_rop"
+    assert "no policy serves well enough" in choice["words"]
 
 
 def test_when_savings_are_told_then_they_are_against_the_cheapest_that_serves_as_well(judged):
