@@ -87,7 +87,7 @@ def study(
     if not held_out:
         raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
                        hint="Use more items")  # fmt: skip
-    judged = _judged(panel, held_out, fitted, settings)
+    judged = _judged(panel, held_out, fitted, settings, POLICIES)
     if not judged.n:
         raise FitError("Insufficient data: what followed is not wholly known for any judged decision",
                        decisions=_counts(held_out, 0)["asked"],
@@ -152,8 +152,9 @@ def _at(
 
 
 def _judged(
-    panel: Panel, found: list[tuple[Questions, Ints]], fitted: FittedSurrogate, settings: InventorySettings
-) -> Judged:
+    panel: Panel, found: list[tuple[Questions, Ints]], fitted: FittedSurrogate, settings: InventorySettings,
+    same_service: tuple[str, ...] = (),
+) -> Judged:  # fmt: skip
     """The decisions priced on their paths and on what followed; those whose window is not wholly known are left out."""
     parts = []
     for questions, series in found:
@@ -161,13 +162,14 @@ def _judged(
         days = Days.after(panel.calendar, questions.origin, reach)
         future = np.maximum(panel.window(questions.origin + 1, days.periods), 0.0)[series]
         kept = np.flatnonzero(np.isfinite(days.spread(future)).all(axis=1))
-        parts.append(_part(questions, days, future, kept, fitted, settings))
+        parts.append(_part(questions, days, future, kept, fitted, settings, same_service))
     return joined(parts)
 
 
 def _part(
-    questions: Questions, days: Days, future: Floats, kept: Ints, fitted: FittedSurrogate, settings: InventorySettings
-) -> Judged:
+    questions: Questions, days: Days, future: Floats, kept: Ints, fitted: FittedSurrogate, settings: InventorySettings,
+    same_service: tuple[str, ...],
+) -> Judged:  # fmt: skip
     def actual(rows: Ints, length: int) -> Floats:
         daily = Days(days.step[:length], days.share[:length]).spread(future[kept[rows]])
         return np.asarray(daily[:, None, :])
@@ -177,13 +179,13 @@ def _part(
 
     best = questions.optimum
     best = replace(best, quantity=best.quantity[kept], outcome=_pick(best.outcome, kept), idle=_pick(best.idle, kept),
-                   reached=best.reached[kept])  # fmt: skip
+                   reached=best.reached[kept], binding=best.binding[kept])  # fmt: skip
     items = questions.items.take(kept)
     proposed = fitted.quantity(questions.items, questions.facts)[kept]
     answered = checked(items, proposed, sample, settings.review_days, settings.paths, settings.memory_mb)
     quantities = {SURROGATE: answered, **{name: q[kept] for name, q in questions.simple.items()}}
     return judge(items, best, quantities, sample, actual, settings.review_days, settings.paths,
-                 settings.memory_mb)  # fmt: skip
+                 settings.memory_mb, same_service)  # fmt: skip
 
 
 def _pick(outcome: Outcome, rows: Ints) -> Outcome:

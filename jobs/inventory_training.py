@@ -155,6 +155,7 @@ def _entry(
             "target": settings.models[KIND].min_accuracy_threshold, "target_met": not report["below_threshold"],
             "regret": own["expected_regret"], "realised_regret": own["realised_regret"],
             "service": own["realised_service"], "service_gap": own["realised_gap"],
+            "service_gap_error": own["realised_error"],
             **{f"{name}_regret": rows[name]["expected_regret"] for name in POLICIES},
             "clairvoyant_cost": rows[CLAIRVOYANT]["realised_cost"], "realised_cost": own["realised_cost"],
             "recommended": report["recommended"]["policy"], "savings": report["savings"],
@@ -176,6 +177,10 @@ def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[st
     lost, asked = (sum(one[name] for one in report["decisions"].values()) for name in ("not_known", "asked"))
     accuracy = "not measurable" if quantity["accuracy"] is None else f"{quantity['accuracy']:.3f}"
     beside = ", ".join(f"{name} {_share(rows[name]['expected_regret'])}" for name in POLICIES)
+    same = ", ".join(
+        f"{_share(one['expected_share'])} ({_share(one['realised_share'])}) than {name}"
+        for name, one in report["equal_service"].items()
+    )
     return [
         f"Items     {items['learned']} {report['kind']} learned from, {items['judged']} others judged at later dates"
         + (f"; {items['not_drawn']} of {items['in']} not drawn" if items["not_drawn"] else ""),
@@ -184,7 +189,9 @@ def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[st
         f"Followed  {_share(rows[SURROGATE]['beyond_bound'])} above the clairvoyant cost, "
         f"the exact search {_share(rows['exact']['beyond_bound'])}",
         f"Service   {_share(rows[SURROGATE]['realised_service'])} where it can be had, "
-        f"{_points(rows[SURROGATE]['realised_gap'])} against what is wanted",
+        f"{_points(rows[SURROGATE]['realised_gap'])} against what is wanted (standard error "
+        f"{_points(rows[SURROGATE]['realised_error'], '')}); on the paths {_points(rows[SURROGATE]['expected_gap'])}",
+        f"Equal     asked for no more service than theirs the exact search costs less by {same} (on what followed)",
         f"Quantity  {accuracy} of 1 - WAPE, target {met}",
         f"Use       {report['recommended']['policy']}: {report['recommended']['words']}",
         f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}",
@@ -196,5 +203,5 @@ def _share(value: float | None) -> str:
     return "not known" if value is None else f"{value:.1%}"
 
 
-def _points(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:+.1f} points"
+def _points(value: float | None, sign: str = "+") -> str:
+    return "not known" if value is None else f"{100 * value:{sign}.1f} points"

@@ -5,6 +5,10 @@ round in a circle), so what moved together in the past, over time and between it
 circular block bootstrap (Politis and Romano 1992), and for a forecast the Schaake shuffle (Clark et al. 2004), which
 keeps the forecast's own distribution at each step and takes only the *ranks* from the past. Nothing is drawn at random:
 the same inputs give the same paths, item by item, in whatever batches.
+
+A window of the past is what followed a level that was known then, so it is read relative to it and moved to today's:
+demand that has grown is not decided on as it used to be. And few windows are spread less than what comes: those of a
+short past are widened, as a prediction from a small sample is.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from demand.errors import DataError, SettingsError
 from demand.panel import Floats, Ints, Panel
 from models.base import Forecast
 
+LEVEL_PERIODS = 6  # at least: what a level remembers, and how much of it is the item's mean over all of its past
 MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd constant whose multiples are spread evenly (Knuth's multiplicative hash)
 
 
@@ -54,11 +59,12 @@ class Days:
 
 
 def past_paths(history: Panel, periods: int, n_paths: int, longest: int | None = None) -> Floats:
-    """Demand of the next `periods` periods as the past had it: [N, S, periods], float64, >= 0.
+    """Demand of the next `periods` periods as the past had it, at today's level: [N, S, periods], float64, >= 0.
 
     Path s of every item reads the window that lies (s + .5) / S of the way back through the `longest` history (None =
-    that of this panel; a batch of a fleet says the fleet's). Net returns count as no demand. `history` has no NaN:
-    raises DataError.
+    that of this panel; a batch of a fleet says the fleet's), times the level now / the level before that window (see
+    `_levels`), and its total is moved away from the mean total as `_widened` says. Net returns count as no demand.
+    `history` has no NaN: raises DataError.
     """
     if n_paths < 1 or periods < 1:
         raise SettingsError("paths need at least one period and one path", periods=periods, paths=n_paths)
@@ -66,7 +72,11 @@ def past_paths(history: Panel, periods: int, n_paths: int, longest: int | None =
         raise DataError("unknown demand in the history of paths", count=int((~np.isfinite(history.y)).sum()),
                         hint="Fill the blanks first")  # fmt: skip
     place = _places(history.lengths, periods, n_paths, longest)
-    return np.asarray(np.maximum(history.y[history.indptr[:-1][:, None, None] + place], 0.0))
+    windows = np.maximum(history.y[history.indptr[:-1][:, None, None] + place], 0.0)
+    levels = _levels(history, max(LEVEL_PERIODS, periods))
+    before = np.take_along_axis(levels, levels.shape[1] - 1 - history.lengths[:, None] + place[:, :, 0], axis=1)
+    moved = np.divide(levels[:, -1:], before, out=np.ones_like(before), where=before > 0)
+    return _widened(windows * moved[:, :, None], history.lengths / periods)
 
 
 def forecast_paths(
@@ -113,6 +123,40 @@ def _places(lengths: Ints, periods: int, n_paths: int, longest: int | None) -> N
     back = np.floor(share * max(whole - periods + 1, 1)).astype(np.int64)  # periods between the window and the end
     first = lengths[:, None] - periods - back[None, :]  # below 0: before the item's first period
     return np.asarray((first[:, :, None] + np.arange(periods)) % lengths[:, None, None])
+
+
+def _levels(history: Panel, memory: int) -> Floats:
+    """The level of demand a period before each period [N, longest + 1], the last column now; right-aligned, so that a
+    younger item's own begin later.
+
+    An exponentially weighted mean of what was known by then, in which `memory` periods count, and beside it, with the
+    weight of `memory` periods, the mean of the item's whole past: a level of few periods is mostly the latter.
+    """
+    from scipy.signal import lfilter
+
+    longest = int(history.lengths.max(initial=1))
+    y = history.window(history.end - longest + 1, longest)
+    known = np.isfinite(y)
+    y = np.maximum(np.where(known, y, 0.0), 0.0)
+    mean = y.sum(axis=1) / history.lengths
+    kept = [1.0, -(1.0 - 1.0 / memory)]
+    total, weight = (np.pad(lfilter([1.0], kept, x, axis=1), ((0, 0), (1, 0))) for x in (y, known.astype(np.float64)))
+    return np.asarray((total + memory * mean[:, None]) / (weight + memory))
+
+
+def _widened(paths: Floats, windows: Floats) -> Floats:
+    """Paths [N, S, H] whose totals lie sqrt((n + 1) / (n - 1)) times as far from the item's mean total, none below 0;
+    the mean total stays. n [N]: how many windows that do not overlap an item's past holds, at least two.
+
+    The variance of what comes, told from n independent values: theirs (over n - 1), and once more 1 / n for their mean.
+    """
+    n = np.maximum(windows, 2.0)[:, None]
+    total = paths.sum(axis=2)
+    mean = total.mean(axis=1, keepdims=True)
+    wide = np.maximum(mean + np.sqrt((n + 1) / (n - 1)) * (total - mean), 0.0)
+    wide *= np.divide(mean, wide.mean(axis=1, keepdims=True), out=np.ones_like(mean), where=mean > 0)
+    times = np.divide(wide, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(paths * times[:, :, None])
 
 
 def _ranks(history: Panel) -> Floats:

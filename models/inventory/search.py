@@ -29,13 +29,15 @@ class Optimum:
     """The exact answer for n items: what to order, what that costs, and whether the service level can be reached.
 
     reached [n]: False where no quantity does; then the answer is the cheapest of those with the best fill. idle: what
-    ordering nothing would cost.
+    ordering nothing would cost. binding [n]: the wanted service alone makes the order as large as it is; where it is
+    reached and not binding, the costs, the smallest order or the stock buy at least as much.
     """
 
     quantity: Floats
     outcome: Outcome
     idle: Outcome
     reached: NDArray[np.bool_]
+    binding: NDArray[np.bool_]
 
 
 Sample = Callable[[Ints, int], Floats]  # (rows, days W) -> demand a day of these items [n, S, W]
@@ -98,7 +100,7 @@ def optimum(items: Items, window: Window) -> Optimum:
     outcome = Outcome(
         *(np.where(nothing, getattr(idle, n), getattr(ordered, n)) for n in ("cost", "short", "demanded"))
     )
-    return Optimum(chosen, outcome, idle, reached)
+    return Optimum(chosen, outcome, idle, reached, reached & ~nothing & (fills > cheap))
 
 
 def reachable(items: Items, window: Window) -> NDArray[np.bool_]:
@@ -195,12 +197,12 @@ def _at(rows: Floats, place: Ints) -> Floats:
 
 
 def _joined(n: int, parts: list[tuple[Ints, Optimum]]) -> Optimum:
-    quantity, reached = np.empty(n), np.zeros(n, dtype=bool)
+    quantity, reached, binding = np.empty(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     figures = {name: (np.empty(n), np.empty(n), np.empty(n)) for name in ("outcome", "idle")}
     for rows, part in parts:
-        quantity[rows], reached[rows] = part.quantity, part.reached
+        quantity[rows], reached[rows], binding[rows] = part.quantity, part.reached, part.binding
         for name, arrays in figures.items():
             one = getattr(part, name)
             for array, values in zip(arrays, (one.cost, one.short, one.demanded), strict=True):
                 array[rows] = values
-    return Optimum(quantity, Outcome(*figures["outcome"]), Outcome(*figures["idle"]), reached)
+    return Optimum(quantity, Outcome(*figures["outcome"]), Outcome(*figures["idle"]), reached, binding)

@@ -61,13 +61,24 @@ def main(folder: Path, n_items: int) -> None:
         print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
               f"{time.perf_counter() - began:.0f} s; {told['recommended']['words']}")  # fmt: skip
         half = "".join(f" {word:>{width}}" for word, width in (("regret", 7), ("service", 7), ("gap", 6)))
-        print(f"{'policy':12} {'expected':>10}{half} {'realised':>10}{half} {'bound':>6}")
+        print(
+            f"{'policy':12} {'expected':>10}{half} {'realised':>10}{half} {'bound':>6} {'error':>6} "
+            f"{'surprise':>8} {'binding':>7} {'error':>6}  {told['n_reachable']} reachable, {told['n_binding']} binding"
+        )
         for row in told["policies"]:
             cells = [row["policy"].ljust(12)]
             for kind in ("expected", "realised"):
                 cells += [cell(row[f"{kind}_cost"], "10.0f"), cell(row[f"{kind}_regret"], "7.1%"),
                           cell(row[f"{kind}_service"], "7.3f"), cell(row[f"{kind}_gap"], "+6.3f")]  # fmt: skip
-            print(*cells, cell(row["beyond_bound"], "6.1%"))
+            cells.append(cell(row["beyond_bound"], "6.1%"))
+            cells += [cell(row[figure], form) for figure, form in (
+                ("realised_error", "6.3f"), ("surprise", "+8.3f"), ("binding_gap", "+7.3f"), ("binding_error", "6.3f"),
+            )]  # fmt: skip
+            print(*cells)
+        for policy, row in told["equal_service"].items():
+            print(f"exact at the service of {policy:10}: {cell(row['expected_share'], '6.1%')} cheaper on the paths, "
+                  f"{cell(row['realised_share'], '6.1%')} on what followed, service there "
+                  f"{cell(row['realised_service'], '.3f')}")  # fmt: skip
         print(json.dumps({key: told[key] for key in ("quantity", "surrogate", "savings")}))
     scale()
 

@@ -54,6 +54,10 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     assert set(rows) == {"exact", "surrogate", *POLICIES, "clairvoyant"}
     assert entry["metrics"]["regret"] == rows["surrogate"]["expected_regret"]
     assert any("Regret" in line for line in lines)
+    assert set(report["equal_service"]) == set(POLICIES)
+    assert all(one["expected_share"] >= -1e-9 for one in report["equal_service"].values())
+    assert any(line.startswith("Equal") and all(f"than {name}" in line for name in POLICIES) for line in lines)
+    assert entry["metrics"]["service_gap_error"] == rows["surrogate"]["realised_error"] > 0
     registry = decisions_of(settings, KIND)
     release = registry.open(entry["release"])
     fitted = FittedSurrogate.load(release.file("model"))

@@ -25,6 +25,14 @@ def test_when_searched_then_no_quantity_that_can_be_ordered_is_better(drawn):
     assert quantity == 0 or (quantity >= item.moq[0] and quantity / item.lot[0] == round(quantity / item.lot[0]))
     if not reached:
         assert best.outcome.fill[0] == pytest.approx(fill, abs=1e-9)
+    less = quantity - item.lot[0]
+    if reached and less > 0 and less >= item.moq[0]:  # why not one lot less?
+        cost_less, fill_less = walked(item, days, less)
+        if best.binding[0]:
+            assert fill_less < item.service[0]
+        else:
+            assert cost_less >= cost - 1e-7
+    assert not best.binding[0] or (reached and quantity > 0)
 
 
 @settings(max_examples=40, deadline=None)

@@ -56,13 +56,13 @@ def test_when_the_shipped_file_is_read_then_it_is_the_recipe():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"n_estimators": 20}, {"learning_rate": 0.2}, {"max_depth": 2}, {"min_samples_split": 60},
+    [{"n_estimators": 20}, {"learning_rate": 0.1}, {"max_depth": 2}, {"min_samples_split": 60},
      {"min_samples_leaf": 40}, {"subsample": 0.4}, {"max_features": 0.2}, {"loss": "absolute_error"}, {"alpha": 0.5},
      {"random_state": 1}, {"validation_fraction": 0.4}, {"n_iter_no_change": 1}, {"tol": 0.5}],
     ids=lambda changed: next(iter(changed)),
 )  # fmt: skip
 def test_when_a_parameter_changes_then_the_fit_does(asked, changed):
-    base = {"n_estimators": 50, "max_depth": 3, "learning_rate": 0.3, "n_iter_no_change": 2}
+    base = {"n_estimators": 50, "max_depth": 3, "learning_rate": 0.2, "n_iter_no_change": 3}
     assert not np.array_equal(fitted(asked, **base), fitted(asked, **(base | changed)))
 
 
