@@ -81,6 +81,7 @@ def order_quantities(book: Book, asked: OrderRequest) -> Answer:
         "made_by": book.served,
         "method": "exact",
         "review_days": settings.review_days,
+        "paths": settings.paths,
         "quantities": quantities,
     }
 

@@ -123,6 +123,11 @@ def test_when_a_release_was_made_with_many_paths_then_an_answer_takes_fewer(root
     assert orders._settings(SimpleNamespace(config={"inventory": {"paths": 9}})).paths == 9
 
 
+def test_when_quantities_are_answered_then_they_say_on_how_many_paths_they_were_priced(client):
+    answer = asked(client, {"style": "A/1", **KNOWN}).json()
+    assert 0 < answer["paths"] <= orders.MOST_PATHS
+
+
 def test_when_something_is_not_known_then_it_is_named_and_nothing_is_made_up(client):
     answer = asked(client, {"style": "A/1"}, {"style": "nobody", **KNOWN}, {"style": "A/1", "on_shelf": 3}).json()
     lacks = [(one["status"], one["missing"]) for one in answer["quantities"]]
