@@ -108,7 +108,7 @@ class QuantitiesAnswer(Answer):
     made_by: Annotated[str, Field(description="The served model; a style that fell back says its own")]
     method: Literal["exact"]
     review_days: int
-    paths: Annotated[int, Field(description="Paths of demand each decision is priced on: the settings', at most 256 here")]
+    paths: Annotated[int, Field(description="Paths of demand a decision is priced on; at most 256 here")]
     quantities: list[Quantity]
 
 
