@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from demand.panel import Floats, Ints
 from models.yarn_labels import OutOfFold
@@ -77,6 +76,8 @@ def measures(y: Yes, said: Yes) -> dict[str, Any]:
 
 def paired(y: Yes, said: Yes, other: Yes) -> dict[str, Any]:
     """Pairs that only one of the two has right; p_value: the chance of so uneven a split (McNemar's exact test)."""
+    from scipy.stats import binomtest
+
     better, worse = int(((said == y) & (other != y)).sum()), int(((said != y) & (other == y)).sum())
     p_value = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
     return {"better": better, "worse": worse, "p_value": p_value}

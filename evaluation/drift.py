@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from demand.panel import TARGET, Floats, Panel, Strings
 
@@ -120,6 +119,8 @@ def _sold(panel: Panel, start: int, length: int) -> np.ndarray:
 
 def _varied(name: str, values: Sequence[float], limit: float, *, ratio: bool = False) -> dict[str, Any]:
     """The last of `values` against the others: how far it is from their mean, and how likely that is by chance."""
+    from scipy import stats
+
     *earlier, now = values
     past = np.array([value for value in earlier if np.isfinite(value)])
     out: dict[str, Any] = {"measure": name, "now": _number(now), "before": None, "limit": limit, "p": None,
@@ -147,6 +148,8 @@ def _distribution(panel: Panel, earlier: int, first: int, length: int, limit: fl
 
     Windows of one length: over a longer one the same sparse demand has other, calmer means.
     """
+    from scipy import stats
+
     out: dict[str, Any] = {"measure": "distribution", "now": None, "before": 0.0, "limit": limit, "p": None,
                            "over": None, "reason": ""}  # fmt: skip
     before = _mean_levels(panel, earlier, length)

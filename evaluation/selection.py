@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from demand.panel import Floats, Panel, Strings
 from evaluation.results import FoldResult
@@ -170,6 +169,8 @@ class _Cells:
 
     def stacked(self) -> Floats:
         """Non-negative least squares of the actuals on the members' medians, summing to 1 [M] (Breiman 1996)."""
+        from scipy.optimize import nnls
+
         middle = self.quantiles[:, :, list(self.levels).index(0.5)].T  # [C, M]
         scale = np.maximum(np.bincount(self.series, np.abs(self.actual), self.n_series)[self.series], 1e-9)
         solution, _ = nnls(middle / scale[:, None], self.actual / scale)

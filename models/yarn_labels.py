@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from demand.panel import Floats, Ints
 
@@ -72,6 +71,8 @@ class Calibration:
         nothing to rank by: every pair gets the share of yes."""
         if len(np.unique(y)) < 2:
             return cls(0.0, float(_logit(np.array([(y.sum() + 0.5) / (len(y) + 1)]))[0]))
+        from sklearn.linear_model import LogisticRegression
+
         fitted = LogisticRegression(C=np.inf).fit(_logit(score)[:, None], y)
         slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
         if slope > 0:

@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass as settings_dataclass
-from sklearn.ensemble import RandomForestClassifier
 
 from demand.errors import FitError, SettingsError, VersionUnreadable
 from demand.panel import Floats, Ints
@@ -20,8 +19,10 @@ from demand.settings import STRICT, build, refuse_unknown
 from features.yarn_pairs import FEATURES
 from models.config import ModelConfig
 from models.files import read_card, write_card
-from models.tree_files import load_trees, save_trees
 from models.yarn_labels import Calibration, Labelled, OutOfFold, cross_calibrated, folds_of
+
+if TYPE_CHECKING:  # every job knows the recipe; scikit-learn, a second to import, is for those that use it
+    from sklearn.ensemble import RandomForestClassifier
 
 KIND, RULE = "yarn_substitution", "rule"
 TARGET = "is_substitutable"
@@ -119,6 +120,8 @@ class YarnSubstitution:
 
     def _forest(self, x: Floats, y: Ints, limits: FitLimits, deadline: float, oob: bool) -> RandomForestClassifier:
         """Grown a few trees at a time, so that the clock can end it: the trees are the same as in one go."""
+        from sklearn.ensemble import RandomForestClassifier
+
         jobs = limits.threads if self.n_jobs == -1 else min(self.n_jobs, limits.threads)
         forest = RandomForestClassifier(
             n_estimators=0, max_depth=self.max_depth, min_samples_split=self.min_samples_split,
@@ -177,6 +180,8 @@ class FittedSubstitution:
 
     def save(self, folder: Path) -> None:
         """card.json and forest.npz: plain arrays, nothing that could run code."""
+        from models.tree_files import save_trees
+
         save_trees(folder / "forest.npz", self.forest)
         recipe = asdict(self.recipe)
         write_card(folder, KIND, {
@@ -187,6 +192,10 @@ class FittedSubstitution:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """As it was saved; its probabilities are the same to the bit. Raises VersionUnreadable."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        from models.tree_files import load_trees
+
         card = read_card(folder)
         if card["kind"] != KIND:
             raise VersionUnreadable("the card is of another kind", found=card["kind"], expected=KIND)

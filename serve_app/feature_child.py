@@ -14,7 +14,6 @@ from typing import Any
 
 from demand.sources import SourceSettings
 from models.files import write_json
-from models.tabular.custom_table import custom_table
 from serve_app.upload_child import run
 
 CSV = "features.csv"
@@ -22,6 +21,8 @@ CSV = "features.csv"
 
 def answer(folder: Path, asked: Mapping[str, Any]) -> None:
     """Writes kept/. Raises DemandError."""
+    from models.tabular.custom_table import custom_table  # here: the server reads this module for a name
+
     source = SourceSettings(
         path=str(folder / "upload"), root=str(folder), encoding=asked["encoding"] or "auto",
         max_bytes=asked["max_bytes"], max_rows=asked["max_rows"], max_columns=asked["max_columns"],

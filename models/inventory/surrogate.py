@@ -20,7 +20,6 @@ from models.config import ModelConfig
 from models.files import read_card, write_card
 from models.inventory.features import FEATURES, TARGET, Facts, scaled
 from models.inventory.items import Items
-from models.tree_files import load_trees, save_trees
 
 KIND = "inventory_optimization"
 Count = Annotated[int, Field(ge=1)]
@@ -134,12 +133,16 @@ class FittedSurrogate:
 
     def save(self, folder: Path, facts: Mapping[str, Any] | None = None) -> None:
         """card.json (with `facts`) and trees.npz."""
+        from models.tree_files import save_trees
+
         save_trees(folder / "trees.npz", self.trees)
         write_card(folder, KIND, {"features": list(self.features), "n_rows": self.n_rows, **(facts or {})})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The same quantities, to the bit. Raises VersionUnreadable when the folder holds another kind."""
+        from models.tree_files import load_trees
+
         card = read_card(folder)
         if card["kind"] != KIND:
             raise VersionUnreadable("the folder holds another model", found=card["kind"], expected=KIND)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import norm
 
 from demand.panel import Floats
 from serve_app.answers.asked import interval_level
@@ -98,6 +97,8 @@ def _shortage(fleet: Fleet, stock: Floats) -> Floats:
     Half of a normal curve on either side of the forecast, as wide as the stated bounds: at a bound the chance is the
     one that the release states, at the forecast it is one half.
     """
+    from scipy.stats import norm
+
     level, days = interval_level(fleet.book), fleet.horizon
     if level is None:
         return np.full(len(fleet), np.nan)
