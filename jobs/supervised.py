@@ -65,10 +65,12 @@ def supervised(arguments: Sequence[str], timeout_s: float, handle: int) -> Ended
 
 
 def _ends_with(parent: int) -> Callable[[], None]:
-    """Runs in the child before it becomes another program: its end is tied to its parent's (Linux)."""
+    """Runs in the child before it becomes another program: its end is tied to its parent's (Linux), and it hears
+    SIGINT, which processes that a script put into the background ignore, and their children with them."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def tie() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died in between
             os._exit(1)
