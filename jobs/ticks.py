@@ -150,7 +150,7 @@ class Ticks:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._closed: set[str] = set()
+        self._closed: dict[str, Tick] = {}  # rows that change no more are read once
 
     def began(self, now: datetime) -> datetime:
         """Since when triggers count: the first time anybody asked."""
@@ -181,6 +181,7 @@ class Ticks:
 
     def write(self, tick: Tick) -> None:
         """Replaces a row."""
+        self._closed.pop(tick.name, None)
         write_whole(self._path(tick.name), lambda path: write_json(path, asdict(tick)))
 
     def read(self, name: str) -> Tick:
@@ -188,17 +189,16 @@ class Ticks:
 
     def open(self) -> list[Tick]:
         """The rows that something is still to be done about, oldest first."""
-        return sorted(
-            (tick for tick in self._read(skip=self._closed) if tick.status in OPEN), key=lambda t: (t.moment, t.name)
-        )
+        return [tick for tick in self.all() if tick.status in OPEN]
 
     def all(self) -> list[Tick]:
         """Every row, oldest first."""
-        return sorted(self._read(skip=set()), key=lambda tick: (tick.moment, tick.name))
+        return sorted(self._read(), key=lambda tick: (tick.moment, tick.name))
 
-    def _read(self, skip: set[str]) -> Iterator[Tick]:
+    def _read(self) -> Iterator[Tick]:
         for name in self.names():
-            if name in skip:
+            if name in self._closed:
+                yield self._closed[name]
                 continue
             try:
                 tick = self.read(name)
@@ -206,7 +206,7 @@ class Ticks:
                 log.warning("%s", error)
                 continue
             if tick.status not in OPEN:
-                self._closed.add(name)
+                self._closed[name] = tick
             yield tick
 
     def _path(self, name: str) -> Path:
