@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from dataclasses import fields
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -14,6 +16,21 @@ from demand.calendar import Calendar
 from demand.panel import Floats, Panel
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # read by matplotlib when a test first imports it; needs no display
+
+# A disk takes milliseconds for every fsync, and the product asks for thousands: the tests' folders are kept in memory
+# where there is room for them. (Those that watch for a loss of power see the calls themselves, on any file system.)
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """After a session without a failure the memory is given back; else the folders stay, to be looked at."""
+    in_memory = os.environ.get("PYTEST_DEBUG_TEMPROOT") == str(MEMORY) and not session.config.option.basetemp
+    if in_memory and exitstatus == 0:
+        shutil.rmtree(session.config._tmp_path_factory.getbasetemp(), ignore_errors=True)
+
 
 # Derandomised: the same examples on every run, so that a red test stays red until the code changes.
 hypothesis.settings.register_profile("house", deadline=None, max_examples=25, derandomize=True)

@@ -21,6 +21,7 @@ from models.catalog import recipe
 from models.files import write_json
 from models.release import Release
 from tests.jobs.conftest import MANIFEST
+from tests.jobs.stand_in import golden_here
 
 ALWAYS = ("zero", "mean", "seasonal_naive", "exponential_smoothing", "tsb")
 SMALL: dict[str, dict[str, Any]] = {
@@ -87,7 +88,8 @@ def release_of(root: Path, panel: Panel, kinds: tuple[str, ...], *told: str) -> 
     planned = plan(panel, recipes, origins, question.season, local_cpu_seconds=1e9, batch_seconds=0.5, pooled_cpus=1)
     fleet = Fleet(RunFolder(folder), settings, panel, {}, question, recipes, origins, planned)
     race, verdict = compete(fleet)
-    made = publish(fleet, race, verdict, outcomes(panel, verdict, race, question, {}, settings))
+    with golden_here():
+        made = publish(fleet, race, verdict, outcomes(panel, verdict, race, question, {}, settings))
     registry = registry_of(settings)
     if not made.promoted:  # so small an ensemble need not beat anything to be asked about
         assert made.decision.reasons, made

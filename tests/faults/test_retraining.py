@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,16 +92,39 @@ class Site:
                 if p.is_file() and p.name != ".lock" and "staging" not in p.parts}  # fmt: skip
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch):
+@contextmanager
+def site_at(root: Path) -> Iterator[Site]:
     """A site whose processes carry the mark of their tree; whatever they leave behind is ended."""
-    found = Site(tmp_path)
+    found = Site(root)
     found.sell(100)
-    with own_tree("retrain") as mark:
-        monkeypatch.setenv(MARK, mark)
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with own_tree("retrain") as mark, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, mark)
+        patch.setenv("OMP_NUM_THREADS", "1")
         found.mark = mark
         yield found
+
+
+@pytest.fixture
+def site(tmp_path):
+    with site_at(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Path:
+    """The storage of a site whose first job ended well; copied, never written to."""
+    with site_at(tmp_path_factory.mktemp("once")) as found:
+        first = found.ended(posted(found.server())["job_id"])
+        assert (first.status, first.release) == ("success", 1), found.log(first.job_id)
+        return found.storage
+
+
+@pytest.fixture
+def released(once, site):
+    """A site with a release, as its first job left it."""
+    shutil.copytree(once, site.storage)
+    assert site.registry.alias("champion") == 1
+    return site
 
 
 def posted(client: Client, **body: object) -> dict:
@@ -168,10 +194,8 @@ def running(site, run_id: str) -> list[int]:
 
 
 def in_the_middle(site, monkeypatch) -> tuple[Client, Job]:
-    """A released site whose second job is fitting."""
+    """A client of a released site whose second job is fitting, and that job."""
     client = site.server()
-    first = site.ended(posted(client)["job_id"])
-    assert first.status == "success", site.log(first.job_id)
     site.sell(107)
     journal = site.root / "journal"
     journal.mkdir()
@@ -185,7 +209,10 @@ def in_the_middle(site, monkeypatch) -> tuple[Client, Job]:
 
 
 @pytest.mark.parametrize("victim", ["the training", "the job's process"])
-def test_when_a_job_is_killed_in_the_middle_then_it_is_failed_and_production_is_unchanged(victim, site, monkeypatch):
+def test_when_a_job_is_killed_in_the_middle_then_it_is_failed_and_production_is_unchanged(
+    victim, released, monkeypatch
+):
+    site = released
     client, job = in_the_middle(site, monkeypatch)
     before = site.production()
     progress = client.get(f"{URL}/{job.job_id}").json()["progress"]
@@ -208,7 +235,8 @@ def test_when_a_job_is_killed_in_the_middle_then_it_is_failed_and_production_is_
     assert site.ended(posted(client)["job_id"]).status == "success"
 
 
-def test_when_the_server_starts_anew_then_the_job_goes_on_and_is_still_the_only_one(site, monkeypatch):
+def test_when_the_server_starts_anew_then_the_job_goes_on_and_is_still_the_only_one(released, monkeypatch):
+    site = released
     client, job = in_the_middle(site, monkeypatch)
     answer = client.post(f"{URL}?wait=0.1")
     assert answer.json()["job_id"] == job.job_id

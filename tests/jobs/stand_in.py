@@ -32,8 +32,18 @@ def take_arimas_place() -> None:
 @contextmanager
 def known() -> Iterator[None]:
     """Meanwhile saved stand-ins can be loaded, and golden predictions are asked in this process, which knows them."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, golden_here():
         patch.setitem(FORECASTERS, "arima", ENTRY)
+        yield
+
+
+@contextmanager
+def golden_here() -> Iterator[None]:
+    """Meanwhile golden predictions are asked in this process, which has its libraries: a child takes two seconds.
+
+    The child has tests of its own (tests/models/test_golden.py), and jobs that run as processes ask theirs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(golden, "_asked", asked_here)
         yield
 

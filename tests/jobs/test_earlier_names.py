@@ -12,6 +12,7 @@ from demand.errors import StorageError
 from jobs import backtest, compose, train
 from jobs.earlier_names import KEEP_HISTORY, write_earlier_names
 from jobs.fleet import registry_of, write_config
+from tests.jobs.stand_in import golden_here
 
 
 def read(path: Path):
@@ -58,7 +59,15 @@ def test_when_the_folder_cannot_be_made_then_it_says_so(wrote, tmp_path):
         write_earlier_names(wrote.run, wrote.settings)
 
 
+@pytest.fixture
+def asked_here():
+    """Golden predictions are asked in this process."""
+    with golden_here():
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("asked_here")
 def test_when_the_key_is_set_then_train_and_backtest_write_them_and_else_nothing_does(tmp_path, capsys):
     sales = tmp_path / "sales.csv"
     rows = [f"{name},2025-{1 + k // 28:02d}-{1 + k % 28:02d},{1 + k % 5}" for name in "ab" for k in range(84)]

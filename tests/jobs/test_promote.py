@@ -158,9 +158,9 @@ def test_when_a_model_file_is_not_what_was_trained_then_it_may_never_serve_not_e
     bad = desk.forged(2, damage)
     assert desk.registry.open(bad).number == bad  # its sums are right: only asking the models finds it
     before = desk.tree()
-    assert desk.run("promote", f"release={bad}") == FAILED
+    assert desk.run("promote", f"release={bad}", child=True) == FAILED
     assert "it does not predict" in capsys.readouterr().out
-    assert desk.run("promote", f"release={bad}", "force=true") == FAILED
+    assert desk.run("promote", f"release={bad}", "force=true", child=True) == FAILED
     assert "RegistryError: the release may not serve" in capsys.readouterr().err
     assert desk.tree() == before
 
