@@ -6,6 +6,9 @@ export OMP_NUM_THREADS ?= 1
 # Without stored bytecode every Ray worker compiles its libraries again: 22 s instead of 8 for TensorFlow alone.
 unexport PYTHONDONTWRITEBYTECODE
 
+# A file's tests share what they made; the longest files come first (tests/conftest.py), whatever their number of tests.
+LONG := --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help run serve test check fast lint bench bench-serve bench-overload bench-swaps lock clean
 
@@ -35,8 +38,8 @@ serve: .venv/.run ## what was released, over HTTP: pages and API at http://local
 test: .venv/.dev ## everything: style, types, import rules, all tests
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not deep and not ray"
-	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "(slow or deep) and not ray" --durations=12
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "ray and not alone" --durations=12
+	$(BIN)/python -m pytest -q -n auto $(LONG) -m "(slow or deep) and not ray" --durations=12
+	$(BIN)/python -m pytest -q -n 2 $(LONG) -m "ray and not alone" --durations=12
 	$(BIN)/python -m pytest -q -m alone --durations=12
 
 check: .venv/.dev ## style, types, import rules, fast tests (under two minutes)

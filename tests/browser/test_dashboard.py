@@ -25,7 +25,7 @@ from tests.serve_app.test_substitutes import fitted_yarns
 from tests.serve_app.test_substitutes import release as release_yarns
 
 pytestmark = [
-    pytest.mark.slow, pytest.mark.ray, pytest.mark.alone,
+    pytest.mark.slow, pytest.mark.ray,
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="chromium or its driver is not installed"),
 ]  # fmt: skip
 HOSTILE = "<b>x</b>/1"
