@@ -29,7 +29,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """After a session without a failure the memory is given back; else the folders stay, to be looked at."""
     in_memory = os.environ.get("PYTEST_DEBUG_TEMPROOT") == str(MEMORY) and not session.config.option.basetemp
     if in_memory and exitstatus == 0:
-        shutil.rmtree(session.config._tmp_path_factory.getbasetemp(), ignore_errors=True)
+        made = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        shutil.rmtree(made, ignore_errors=True)
 
 
 # Derandomised: the same examples on every run, so that a red test stays red until the code changes.

@@ -50,6 +50,7 @@ class Site:
             "batch_seconds=0.91", "log_level=WARNING", "schedule.daily=[arima]", "schedule.weekly=[]",
             "schedule.biweekly=[]",
         )  # fmt: skip
+        self.mark = ""
         self.registry = Registry(self.storage / "registry")
         self.retraining = Retraining.of(self.config, self.registry)
 
