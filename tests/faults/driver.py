@@ -19,4 +19,5 @@ if __name__ == "__main__":
     # Jobs that start others start them with the stand-in too.
     jobs.retrain.TRAIN = (*DRIVER, "train")
     jobs.schedule.RETRAIN = (*DRIVER, "retrain")
+    jobs.schedule.POLL_S = 4.0  # seconds between two looks at a job, not 20
     run(job, import_module(f"jobs.{job}").body, sys.argv[1:])
