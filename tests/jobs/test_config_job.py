@@ -55,7 +55,7 @@ def printed(settings, now=MONDAY):
 def test_when_all_is_well_then_the_report_has_every_part(settings):
     text = printed(settings())
     assert "0 errors, 0 warnings" in text
-    assert "Enabled models: 14 of 14" in text
+    assert "Enabled models: 15 of 15" in text
     assert "0.15" in section(text, "Targets")
     assert "none yet" in section(text, "Measured")
     schedule = section(text, "Schedule, UTC")
@@ -84,7 +84,7 @@ def test_when_nothing_is_due_then_it_says_nothing(settings):
 
 
 def test_when_a_model_is_disabled_then_it_is_not_listed_as_enabled(settings):
-    models = section(printed(settings(models__lstm__enabled=False)), "Enabled models: 13 of 14")
+    models = section(printed(settings(models__lstm__enabled=False)), "Enabled models: 14 of 15")
     assert "disabled: lstm" in models
 
 
