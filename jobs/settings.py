@@ -24,7 +24,7 @@ from demand.sources import SourceSettings
 from features.settings import FeatureSettings
 from features.yarn_settings import SubstitutionSettings
 from jobs.due import ScheduleSettings
-from jobs.keys import GLOBAL_KEYS, refused, value_at
+from jobs.keys import GLOBAL_KEYS, value_at
 from jobs.sections import (
     AutoOrWhole,
     Benchmark,
@@ -210,7 +210,6 @@ class Settings:
         if not faults:
             try:
                 settings = build(cls, built, "")
-                faults.extend(refused(settings))
             except SettingsError as error:
                 faults.append(error)
         raise_all(faults)

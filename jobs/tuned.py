@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,11 @@ from demand.errors import SettingsError, StorageError, VersionUnreadable
 from demand.settings import refuse_unknown
 from jobs.run_folder import MANIFEST, RunFolder
 from jobs.settings import Settings, as_plain, chosen_models
+from jobs.show import show
 from jobs.stored_run import runs_root
 from jobs.tune_space import with_parameters
 from models.files import read_json
 
-log = logging.getLogger(__name__)
 TUNED = "tuned.json"  # accepted parameters; absent when they were not accepted
 REPORT = "tuning.json"  # the whole search; written last
 # What makes two runs the same task: parameters found on it are used without being asked for.
@@ -55,7 +54,7 @@ def with_tuned(settings: Settings) -> Settings:
     models = dict(settings.models)
     for one in found:
         models[one["model"]] = with_parameters(one["model"], models[one["model"]], one["parameters"])
-        log.info("%s has the parameters that run %s found", one["model"], one["run_id"])
+        show(f"Tuned     {one['model']}: parameters of run {one['run_id']}")
     return replace(settings, models=models, tuned=tuple(one["run_id"] for one in found))
 
 
