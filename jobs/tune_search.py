@@ -22,6 +22,7 @@ from jobs.tuning_settings import Parameter
 
 LEAST_TO_PRUNE = 4  # first folds, before their median says anything
 DRAWS = 50  # of parameters that were tried already, before a space counts as used up
+BLIND = 8  # trials before the first that learns from those before it
 GRID_POINTS = 3  # of a range: its ends and its middle
 
 
@@ -92,7 +93,9 @@ class Search:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         samplers = optuna.samplers
-        sampler = samplers.TPESampler(seed=seed) if before else samplers.RandomSampler(seed=seed)
+        sampler = (
+            samplers.TPESampler(seed=seed, n_startup_trials=BLIND) if before else samplers.RandomSampler(seed=seed)
+        )
         study = optuna.create_study(direction="minimize", sampler=sampler)
         ranges = {name: _distribution(parameter) for name, parameter in self.space.items()}
         for outcome in before:

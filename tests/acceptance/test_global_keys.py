@@ -152,7 +152,9 @@ ELSEWHERE = {
     ),
     "hyperparameter_tuning": ("tests.jobs.test_tuned", "test_when_tuning_is_off_then_models_run_as_configured"),
     "tuning_method": ("tests.jobs.test_tune", "test_when_the_method_changes_then_other_parameters_are_tried"),
-    "tuning_iterations": ("tests.jobs.test_tune", "test_when_a_number_of_trials_is_told_then_exactly_so_many_are_counted"),
+    "tuning_iterations": (
+        "tests.jobs.test_tune", "test_when_a_number_of_trials_is_told_then_exactly_so_many_are_counted",
+    ),
     "parallel_training": AT_ONCE,
     "max_parallel_jobs": AT_ONCE,
     "track_performance": ("tests.jobs.test_monitor", "test_when_track_performance_is_off_then_nothing_is_scored"),

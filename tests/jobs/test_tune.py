@@ -75,8 +75,6 @@ def test_when_a_model_is_tuned_then_the_report_holds_every_trial_and_what_was_de
 
 @pytest.mark.parametrize("n", [1, 5, 50])
 def test_when_a_number_of_trials_is_told_then_exactly_so_many_are_counted(source, tmp_path, n):
-    rate = "tuning.space.exponential_smoothing={}"
-    del rate
     ran = run_job("tune", tmp_path, source, *AVERAGE, f"trials={n}")
     assert tuned(ran)["counted"]["all"] == n == len(TrialLog(ran.folder).read())
     if n == 1:
@@ -87,7 +85,7 @@ def test_when_a_number_of_trials_is_told_then_exactly_so_many_are_counted(source
 def test_when_the_method_changes_then_other_parameters_are_tried(source, tmp_path):
     seen = {}
     for method in ("bayesian", "grid", "random"):
-        ran = run_job("tune", tmp_path / method, source, *QUICK, f"method={method}")
+        ran = run_job("tune", tmp_path / method, source, *AVERAGE, "trials=14", f"method={method}")
         assert tuned(ran)["method"] == method
         seen[method] = [one["parameters"]["window"] for one in trials(ran)]
     assert sorted(seen["grid"]) == [2, 20, 31, 60]
@@ -302,12 +300,16 @@ def test_when_time_is_short_then_the_search_ends_early_and_what_was_found_is_jud
 def test_when_trials_break_then_they_are_recorded_and_the_others_decide(source, tmp_path):
     ran = run_job(
         "tune", tmp_path, source, "model=arima", "trials=8", "method=random", "sample=2", "tuning.prune=false",
-        "models.arima.hyperparameters.seasonal=false", "models.arima.hyperparameters.trend=t", "~tuning.space.arima",
-        "+tuning.space.arima={d: {choices: [0, 1]}, p: {low: 0, high: 2}, trend: {choices: [t, n]}}",
-        "models.arima.hyperparameters.d=1",
+        "models.arima.hyperparameters.d=0", "tuning.space.arima.d={choices: [0, 1]}",
+        "tuning.space.arima.trend={choices: [n, c]}",
     )  # fmt: skip
     assert ran.code == 0
-    assert {one["state"] for one in trials(ran)} <= {"finished", "failed"}
+    failed = [one for one in trials(ran) if one["state"] == "failed"]
+    assert failed
+    assert all((one["parameters"]["d"], one["parameters"]["trend"]) == (1, "c") for one in failed)
+    assert all("cannot be fitted" in one["cause"] for one in failed)
+    assert tuned(ran)["counted"]["all"] == 8
+    assert tuned(ran)["best"]["state"] == "finished"
 
 
 def test_when_a_class_is_rare_then_the_sample_still_has_it(tmp_path):

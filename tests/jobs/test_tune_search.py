@@ -1,4 +1,4 @@
-"""Which parameters trials get: never more than told, the defaults first, the same ones whenever a search is repeated."""
+"""Which parameters trials get: never more than told, the defaults first, the same whenever a search is repeated."""
 
 from __future__ import annotations
 

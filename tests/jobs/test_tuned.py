@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -29,15 +30,13 @@ def settings(plain, tmp_path):
 def search(settings, run_id, at="2026-01-01T00:00:00Z", job="tune", taken=True, ended=True, **parameters):
     """The run of a search for xgboost, as far as other jobs look at it."""
     parameters = parameters or {"max_depth": 3}
-    folder = settings.storage.root + f"/runs/{run_id}"
-    from pathlib import Path
-
-    Path(folder).mkdir(parents=True)
-    write_json(Path(folder) / "manifest.json", {"job": job})
+    folder = Path(settings.storage.root) / "runs" / run_id
+    folder.mkdir(parents=True)
+    write_json(folder / "manifest.json", {"job": job})
     if taken:
-        write_json(Path(folder) / TUNED, accepted(settings, "xgboost", parameters, run_id, at))
+        write_json(folder / TUNED, accepted(settings, "xgboost", parameters, run_id, at))
     if ended:
-        write_json(Path(folder) / "tuning.json", {"why": "worse on the outer fold"})
+        write_json(folder / "tuning.json", {"why": "worse on the outer fold"})
 
 
 def depth(settings):
