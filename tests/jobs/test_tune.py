@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jobs.tune
 from evaluation import tuning
 from evaluation.tuning import Split
+from jobs.entry import exit_code
 from jobs.own_folder import CONF
 from jobs.trial_log import TrialLog
 from tests.acceptance.made import XGBOOST, fleet, frame_of, run_job, strict_json, written
@@ -36,6 +38,12 @@ def levels(seed=3, days=140, n=8):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return written(frame_of(levels()), tmp_path_factory.mktemp("source") / "sales.parquet")
+
+
+def go_on(root, *more):
+    """The job again, told only which run it goes on with."""
+    told = [f"storage.root={root}", "resume=r", "parallel_training=false", "progress=false", *more]
+    return exit_code("tune", jobs.tune.body, told)
 
 
 def tuned(ran):
@@ -163,14 +171,11 @@ def test_when_a_run_is_resumed_then_finished_trials_stay_and_the_rest_is_made(so
     for name in ("tuning.json", "tuned.json"):
         (ran.folder / name).unlink()
     made = []
-    import jobs.tune
-
     honest = jobs.tune.run_trial
     monkeypatch.setattr(jobs.tune, "run_trial", lambda bench, one: made.append(one.number) or honest(bench, one))
-    again = run_job("tune", tmp_path / "cut", source, "run_id=null", "resume=r")
-    assert again.code == 0
+    assert go_on(tmp_path / "cut") == 0
     assert made == [4, 5, 6, 7]
-    assert trials(again) == trials(whole)
+    assert trials(ran) == trials(whole)
     assert (ran.folder / "trials.jsonl").read_bytes().startswith(b"".join(kept[:5]))
     assert strict_json(ran.folder / "tuned.json")["parameters"] == tuned(whole)["parameters"]
 
@@ -182,14 +187,14 @@ def test_when_a_run_that_ended_is_resumed_then_it_is_told_again_and_nothing_is_r
     before = {path: path.read_bytes() for path in ran.folder.rglob("*") if path.is_file()}
     first = capsys.readouterr().out
     monkeypatch.setattr("jobs.tune.run_trial", None)
-    assert run_job("tune", tmp_path, source, "run_id=null", "resume=r").code == 0
+    assert go_on(tmp_path) == 0
     assert capsys.readouterr().out == first
     assert {path: path.read_bytes() for path in ran.folder.rglob("*") if path.is_file()} == before
 
 
 def test_when_a_resumed_search_is_told_otherwise_then_it_is_refused(source, tmp_path, capsys):
     run_job("tune", tmp_path, source, *QUICK)
-    assert run_job("tune", tmp_path, source, "run_id=null", "resume=r", "trials=9").code == 2
+    assert go_on(tmp_path, "trials=9") == 2
     assert "tuning.tuning_iterations=9, the run has 8" in capsys.readouterr().err
 
 
