@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -33,7 +33,11 @@ from jobs.tune_trial import Bench, best_of, run_trial, scored
 from jobs.tuned import REPORT, TUNED, accepted
 from models.config import ModelConfig
 
-log = logging.getLogger(__name__)
+# For Ray Tune: no reports of its own, no log files a trial, Ctrl-C as in any other job.
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,9 @@ def _run_trials(one: _Run, desk: Desk, cpus: int, ended: Callable[[Outcome], Non
             desk.tell(outcome)
             ended(outcome)
         return
-    from jobs.tune_ray import search_on_ray  # here: it imports Ray Tune, which a help text does not need
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from jobs.tune_ray import search_on_ray  # after the environment that Tune reads when it is imported
 
     at_once = cpus if one.settings.max_parallel_jobs == "auto" else one.settings.max_parallel_jobs
     search_on_ray(desk, one.study.inner, one.run.path, max(1, at_once // one.study.inner.cpus), ended)

@@ -1,28 +1,23 @@
-"""The trials of a search as Ray Tune runs them: one actor a trial at a time, reused; Tune chooses and keeps nothing."""
+"""The trials of a search as Ray Tune runs them: one actor a trial at a time, reused; Tune chooses and keeps nothing.
+
+Importing it imports Tune, which reads its environment then: see `jobs.tune.QUIET`.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-# Read when Tune is imported or begins: no reports of its own, no log files a trial, Ctrl-C as in any other job.
-_QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
-}  # fmt: skip
-os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+from ray import tune
+from ray.tune.search import Searcher
 
-from ray import tune  # noqa: E402 - after the environment it reads
-from ray.tune.search import Searcher  # noqa: E402
-
-from jobs.trial_log import Outcome  # noqa: E402
-from jobs.tune_desk import Desk  # noqa: E402
-from jobs.tune_search import Assignment  # noqa: E402
-from jobs.tune_trial import Bench, run_trial  # noqa: E402
+from jobs.trial_log import Outcome
+from jobs.tune_desk import Desk
+from jobs.tune_search import Assignment
+from jobs.tune_trial import Bench, run_trial
 
 SCRATCH = ".tune"  # in the run folder: what Tune wants to write; nothing is read from it
 
