@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Literal
 
 from demand.errors import StorageError
@@ -60,10 +59,11 @@ class Desk:
             return
         self.outcomes[outcome.number] = outcome
 
-    def crashed(self, number: int, cause: str) -> None:
-        """The worker of a trial died: that is how it ended."""
-        one: Mapping[str, object] = self._running[number].parameters
-        self.tell(Outcome(number, one, "failed", None, (), 0.0, cause))
+    def broke(self, number: int, cause: str) -> Outcome:
+        """The worker of a running trial died: files that as how it ended, and returns it."""
+        outcome = Outcome(number, self._running[number].parameters, "failed", None, (), 0.0, cause[:300])
+        self.tell(outcome)
+        return outcome
 
     def _over(self) -> bool:
         if self.broken is not None:

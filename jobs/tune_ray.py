@@ -46,32 +46,36 @@ class _FromDesk(Searcher):  # type: ignore[misc]
     def __init__(self, desk: Desk, ended: Callable[[Outcome], None]) -> None:
         super().__init__()
         self._desk, self._ended = desk, ended
-        self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
         found = self._desk.next()
         if found == "over":
             return Searcher.FINISHED
-        if found == "wait":
-            return None
-        self._numbers[trial_id] = found.number
-        return asdict(found)
+        return None if found == "wait" else asdict(found)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self._numbers.pop(trial_id)
-        if error or not result or "outcome" not in result:
-            self._desk.crashed(number, "its worker died")
-        else:
+        if result and "outcome" in result:  # how a trial broke that could not say it itself: see _Broken
             told = dict(result["outcome"])
-            self._desk.tell(Outcome(**{**told, "folds": tuple(told["folds"])}))
-        if number in self._desk.outcomes:
-            self._ended(self._desk.outcomes[number])
+            outcome = Outcome(**{**told, "folds": tuple(told["folds"])})
+            self._desk.tell(outcome)
+            self._ended(outcome)
 
     def save(self, checkpoint_path: str) -> None:
         """The log of the trials is what is kept."""
 
     def restore(self, checkpoint_path: str) -> None:
         """The log of the trials is what is kept."""
+
+
+class _Broken(tune.Callback):  # type: ignore[misc]
+    """Tells of trials whose worker died, or broke before the trial began, and why."""
+
+    def __init__(self, desk: Desk, ended: Callable[[Outcome], None]) -> None:
+        self._desk, self._ended = desk, ended
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+        self._ended(self._desk.broke(int(trial.config["number"]), f"its worker broke: {lines[-1] if lines else '?'}"))
 
 
 def search_on_ray(desk: Desk, bench: Bench, folder: Path, at_once: int, ended: Callable[[Outcome], None]) -> None:
@@ -90,6 +94,7 @@ def search_on_ray(desk: Desk, bench: Bench, folder: Path, at_once: int, ended: C
             run_config=tune.RunConfig(
                 name="search", storage_path=str(scratch.resolve()), verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False), callbacks=[_Broken(desk, ended)],
             ),
         ).fit()  # fmt: skip
     finally:

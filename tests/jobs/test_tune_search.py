@@ -140,7 +140,7 @@ def test_when_a_worker_died_then_its_trial_counts_as_failed(tmp_path):
     one = desk(tmp_path)
     first, second = one.next(), one.next()
     one.tell(outcome(first))
-    one.crashed(second.number, "its worker died")
+    one.broke(second.number, "its worker died")
     assert TrialLog(tmp_path).read()[1].cause == "its worker died"
     assert len(run(one)) == 18
 
