@@ -5,6 +5,8 @@ Importing it imports Tune, which reads its environment then: see `jobs.tune.QUIE
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -34,7 +36,8 @@ class _Trial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"outcome": asdict(run_trial(self.bench, self.assignment)), "done": True}
+        # As text: Tune takes nested results apart before it hands them on.
+        return {"outcome": json.dumps(asdict(run_trial(self.bench, self.assignment))), "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """A trial leaves nothing but its outcome."""
@@ -55,7 +58,7 @@ class _FromDesk(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result and "outcome" in result:  # how a trial broke that could not say it itself: see _Broken
-            told = dict(result["outcome"])
+            told = json.loads(result["outcome"])
             outcome = Outcome(**{**told, "folds": tuple(told["folds"])})
             self._desk.tell(outcome)
             self._ended(outcome)
@@ -80,6 +83,7 @@ class _Broken(tune.Callback):  # type: ignore[misc]
 
 def search_on_ray(desk: Desk, bench: Bench, folder: Path, at_once: int, ended: Callable[[Outcome], None]) -> None:
     """Runs the trials that are still to do on the cluster this process is connected to, `at_once` of them together."""
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it warns of result files, which are switched off
     scratch = folder / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     trainable = tune.with_resources(tune.with_parameters(_Trial, bench=bench), {"CPU": bench.cpus})
