@@ -187,6 +187,16 @@ def test_when_a_space_is_shipped_then_the_model_takes_its_ends_and_its_defaults_
     assert checked(kind, changed, space) == defaults
 
 
+def test_when_a_space_is_changed_on_the_command_line_then_it_is_another_space():
+    told = ["~tuning.space.xgboost.subsample", "tuning.space.xgboost.max_depth.high=6",
+            "tuning.space.xgboost.gamma={low: 0, high: 5}", "model=xgboost", "trials=7", "method=grid", "sample=9"]  # fmt: skip
+    found = compose.load("tune", told).tuning
+    assert "subsample" not in found.space["xgboost"]
+    assert found.space["xgboost"]["max_depth"] == Parameter(3, 6)
+    assert found.space["xgboost"]["gamma"] == Parameter(0, 5)
+    assert (found.model, found.tuning_iterations, found.tuning_method, found.sample) == ("xgboost", 7, "grid", 9)
+
+
 @pytest.mark.parametrize(
     ("space", "said"),
     [
