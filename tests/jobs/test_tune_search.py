@@ -189,7 +189,8 @@ def test_when_a_space_is_shipped_then_the_model_takes_its_ends_and_its_defaults_
 
 def test_when_a_space_is_changed_on_the_command_line_then_it_is_another_space():
     told = ["~tuning.space.xgboost.subsample", "tuning.space.xgboost.max_depth.high=6",
-            "tuning.space.xgboost.gamma={low: 0, high: 5}", "model=xgboost", "trials=7", "method=grid", "sample=9"]  # fmt: skip
+            "tuning.space.xgboost.gamma={low: 0, high: 5}", "model=xgboost", "trials=7", "method=grid",
+            "sample=9"]  # fmt: skip
     found = compose.load("tune", told).tuning
     assert "subsample" not in found.space["xgboost"]
     assert found.space["xgboost"]["max_depth"] == Parameter(3, 6)
