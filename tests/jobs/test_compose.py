@@ -42,7 +42,7 @@ OWN = {
             "base", *({f"space@tuning.space.{one}": one} for one in ("arima", "prophet", "lstm", "xgboost")), "_self_",
             {"experiment": None},
         ],
-        "folds": {"inner": 3}, "tuning": {"model": None, "sample": "auto", "prune": True, "generation": 4},
+        "folds": {"inner": 3},
     },
     "finetune": {"finetune": {
         **{one.name: list(one.default) if isinstance(one.default, tuple) else one.default
