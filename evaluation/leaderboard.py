@@ -64,7 +64,7 @@ def leaderboard(
     board = board.astype({name: np.float64 for name in COLUMNS if name in board and board[name].dtype == object
                           and name not in ("model", "worst_cutoff", "evaluation_id")})  # fmt: skip
     ranked_by, notes = _rule(board, metric)
-    board["score"] = _score(board, ranked_by)
+    board["score"] = scores(board, ranked_by)
     to_beat = board.set_index("model")["score"].reindex(list(TO_BEAT))
     board["beats_baseline"] = (board["score"] < to_beat.min()) & board["eligible"] & ~board["model"].isin(BASELINES)
     limit = board["model"].map(dict(thresholds or {})).astype(np.float64)
@@ -143,7 +143,8 @@ def _rule(board: pd.DataFrame, metric: str) -> tuple[str, list[str]]:
     return metric, notes
 
 
-def _score(board: pd.DataFrame, ranked_by: str) -> pd.Series:
+def scores(board: pd.DataFrame, ranked_by: str) -> pd.Series:
+    """What ranks the rows of a board that holds the seasonal naive: lower is better, also for r2, which is negated."""
     if ranked_by != ZERO_RULE:
         return -board[ranked_by] if ranked_by == "r2" else board[ranked_by]
     reference = board.loc[board["model"] == "seasonal_naive"].iloc[0]

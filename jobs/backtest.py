@@ -13,6 +13,7 @@ from jobs.reporting import write_backtest_plot
 from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
+from jobs.tuned import with_tuned
 from jobs.validated import only_validated
 from jobs.verdict import outcomes
 
@@ -22,6 +23,7 @@ def body(settings: Settings) -> int:
     on the days after it was trained, see `jobs.evaluate`."""
     if settings.release is not None:
         return evaluate.body(settings)
+    settings = with_tuned(settings)
     if without_decisions(settings) is None:
         return tables_validated(settings) if settings.validate else score_apart(settings)
     if settings.validate:

@@ -29,10 +29,13 @@ _OF_ONE_JOB = {
     "promoted_model": "promote and rollback", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
     "decisions": "pipeline",
+    "tuned": "train, backtest and pipeline",
     "finetune": "finetune", "alias": "rollback and promote", "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip
+_OPEN = r"(models\.\w+\.(hyperparameters|training_params)|tuning\.space\.\w+)\."  # sections of any key, checked later
 _SHARED = {"min_training_samples", "max_training_samples"}  # keys of every job, which jobs.finetune refers to
 _SAID = {"promoted_model": "model"}  # key -> how it is said on the command line
+_OF_TUNE = {"model": "model", "trials": "tuning_iterations", "method": "tuning_method", "sample": "sample"}
 # Options of the earlier commands and of habit -> how the same is said here.
 _EARLIER = {
     "--model": "'only=[MODEL]'", "--data-path": "source.path=PATH", "--verbose": "log_level=DEBUG",
@@ -109,7 +112,7 @@ def help_text(job: str) -> str:
         f"  models.MODEL.FIELD: the 13 fields of {kinds}; see python -m jobs.config show=MODEL",
         "",
         "Files to choose from (group=name):",
-        *[f"  {group}: {names}" for group, names in choices.items() if group != "model"],
+        *[f"  {group}: {names}" for group, names in choices.items() if group not in ("model", "space")],
     ]
     return "\n".join(part for line in lines for part in _folded(line))
 
@@ -142,7 +145,7 @@ def _arguments(argv: Sequence[str], job: str) -> tuple[Path | None, list[str]]:
                 hint=f"Say {now}" if now else "Settings are given as key=value",
             )  # fmt: skip
         else:
-            overrides.append(_promoted_model(_storage_root(_of_finetune(job, argument))))
+            overrides.append(_promoted_model(_storage_root(_of_tune(job, _of_finetune(job, argument)))))
     keys = [text.split("=")[0].lstrip("+~") for text in overrides]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -166,6 +169,12 @@ def _of_finetune(job: str, argument: str) -> str:
     key, _, value = argument.partition("=")
     own = job == "finetune" and key in {one.name for one in fields(FineTuneSettings)} - _SHARED
     return f"finetune.{argument}" if own and not (CONF / key / f"{value}.yaml").is_file() else argument
+
+
+def _of_tune(job: str, argument: str) -> str:
+    """In jobs.tune its own keys may be said in short: `model=xgboost`, `trials=20`, `method=grid`, `sample=100`."""
+    key, _, value = argument.partition("=")
+    return f"tuning.{_OF_TUNE[key]}={value}" if job == "tune" and key in _OF_TUNE else argument
 
 
 def _promoted_model(argument: str) -> str:
@@ -241,7 +250,7 @@ def _read(text: str, job: str) -> str:
         raise SettingsError("settings of Hydra itself cannot be changed", found=text)
     if override.is_sweep_override():
         raise SettingsError("one value a key", found=text, hint="A list is key=[a,b], quoted for the shell")
-    is_open = isinstance(override.value(), dict) or re.match(r"models\.\w+\.(hyperparameters|training_params)\.", text)
+    is_open = isinstance(override.value(), dict) or re.match(_OPEN, text)
     return f"++{text}" if is_open and re.match(r"\w", text) else text
 
 

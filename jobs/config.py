@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,6 @@ from demand.errors import VersionUnreadable
 from jobs import entry
 from jobs.checks import warnings
 from jobs.due import Trigger, cadences_on, models_due
-from jobs.keys import not_available
 from jobs.settings import Settings, as_config_json, as_plain, config_hash
 from models.files import read_json, write_json
 
@@ -53,7 +51,6 @@ def lines(settings: Settings, now: datetime) -> Iterator[str]:
     yield from _schedule(settings)
     yield from _benchmarks(settings)
     yield from _performance(settings)
-    yield from _not_available()
 
 
 def _validation(settings: Settings) -> Iterator[str]:
@@ -137,12 +134,6 @@ def _performance(settings: Settings) -> Iterator[str]:
 
 
 _COLUMNS = (("wape", 8), ("mape", 8), ("rmse", 12), ("r2", 8))
-
-
-def _not_available() -> Iterator[str]:
-    yield from _title("Not available yet (their defaults stand, another value is refused)")
-    keys = [f"{path}={json.dumps(default)}" for path, default in not_available().items()]
-    yield from _wrapped(", ".join(keys), "  ")
 
 
 def _missing(value: float | None) -> tuple[bool, float]:

@@ -45,6 +45,8 @@ from jobs.settings import (
 )
 from jobs.show import show
 from jobs.stored_run import FRESH, stored_facts, stored_settings
+from jobs.stored_run import runs_root as runs_root
+from jobs.tuned import tuned_from
 from jobs.verdict import Verdict, judge
 from models.base import FitContext, Forecaster, ForecastSpec
 from models.catalog import recipe
@@ -117,17 +119,7 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
             hint=f"Run python -m jobs.train 'only=[{apart[0]}]'",
         )
     if settings.resume:
-        run = RunFolder.existing(runs_root(settings), settings.resume)
-        stored, (manifest, report) = stored_settings(run), stored_facts(run)
-        if config_hash(stored) != manifest.get("config_hash"):
-            raise SettingsError(
-                "the run's settings were changed after it began", resume=run.run_id, file="config.yaml",
-                hint="Put config.yaml back as it was, or start a new run",
-            )  # fmt: skip
-        settings = replace(stored, resume=settings.resume, run_id=None, **{k: getattr(settings, k) for k in FRESH})
-        panel = read_panel(run.file("panel"))
-        if manifest["job"] != job:
-            raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
+        run, settings, panel, manifest, report = resumed(settings, settings.resume, job)
         intent = Intent.from_json(manifest["intent"]) if manifest.get("intent") else None
         asked = planned(settings, panel, live, ask(settings, panel, live), intent)
         return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
@@ -156,9 +148,26 @@ def prepare(settings: Settings, job: str, live: bool, decide: Decide | None = No
     return Fleet(run, settings, panel, report, *asked, intent, stages={"data": time.perf_counter() - started})
 
 
-def runs_root(settings: Settings) -> Path:
-    """Where runs are written."""
-    return Path(settings.storage.root) / settings.storage.training_registry
+def resumed(
+    settings: Settings, run_id: str, job: str
+) -> tuple[RunFolder, Settings, Panel, dict[str, Any], dict[str, Any]]:
+    """A run to go on with: its folder, the settings it began with, its panel, manifest and cleaning report.
+
+    Raises SettingsError when there is none, another job began it or its settings were changed since, StorageError when
+    a file of it is damaged.
+    """
+    run = RunFolder.existing(runs_root(settings), run_id)
+    stored, (manifest, report) = stored_settings(run), stored_facts(run)
+    if config_hash(stored) != manifest.get("config_hash"):
+        raise SettingsError(
+            "the run's settings were changed after it began", resume=run.run_id, file="config.yaml",
+            hint="Put config.yaml back as it was, or start a new run",
+        )  # fmt: skip
+    settings = replace(stored, resume=run_id, run_id=None, **{k: getattr(settings, k) for k in FRESH})
+    panel = read_panel(run.file("panel"))
+    if manifest["job"] != job:
+        raise SettingsError("the run was started by another job", resume=run.run_id, job=manifest["job"], asked=job)
+    return run, settings, panel, manifest, report
 
 
 def registry_of(settings: Settings) -> Registry:
@@ -240,7 +249,8 @@ def compete(fleet: Fleet) -> tuple[Race, Verdict]:
 
 def lineage(settings: Settings, panel: Panel, job: str) -> dict[str, Any]:
     """What a number must be traceable to: data, configuration, code and library versions, seed."""
-    return provenance(settings, panel_hash(panel), job) | {"freq": panel.freq, "n_series": panel.n_series}
+    facts = {"freq": panel.freq, "n_series": panel.n_series, "tuned": tuned_from(settings)}
+    return provenance(settings, panel_hash(panel), job) | facts
 
 
 def provenance(settings: Settings, data_hash: str, job: str) -> dict[str, Any]:

@@ -155,6 +155,7 @@ def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outco
             for kind in named(fleet, verdict) if (path := stored_at(fleet, verdict, kind))
         },
         **{name: manifest[name] for name in ("data_hash", "config_hash", "code_version", "seed", "libraries")},
+        "tuned": manifest.get("tuned", {}),
     }  # fmt: skip
 
 

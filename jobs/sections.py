@@ -163,15 +163,6 @@ class Benchmark:
 
 
 @dataclass(frozen=True, config=STRICT)
-class TuningSettings:
-    """The search over hyperparameters."""
-
-    hyperparameter_tuning: Flag = True
-    tuning_method: Literal["bayesian", "grid", "random"] = "bayesian"
-    tuning_iterations: Annotated[int, Field(strict=True, ge=1, le=50)] = 50
-
-
-@dataclass(frozen=True, config=STRICT)
 class MonitoringSettings:
     """What `jobs.monitor` measures after a release, and when it alarms.
 

@@ -24,7 +24,7 @@ from demand.sources import SourceSettings
 from features.settings import FeatureSettings
 from features.yarn_settings import SubstitutionSettings
 from jobs.due import ScheduleSettings
-from jobs.keys import GLOBAL_KEYS, refused, value_at
+from jobs.keys import GLOBAL_KEYS, value_at
 from jobs.sections import (
     AutoOrWhole,
     Benchmark,
@@ -42,10 +42,10 @@ from jobs.sections import (
     SelectionSettings,
     Share,
     StorageSettings,
-    TuningSettings,
     WhichRelease,
     Whole,
 )
+from jobs.tuning_settings import TuningSettings
 from models.catalog import BASELINES, CLOSED_LIST, LEARNED, TRAINABLE
 from models.config import ModelConfig
 from models.decision_release import KINDS as DECISIONS
@@ -60,11 +60,19 @@ __all__ = ["ClusterSettings", "FoldSettings", "Settings", "as_config_json", "as_
 # A run id such as 20250902 arrives from YAML as a number.
 Name = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 DEFAULT_FOLDS = 5
+
+
+def _names(value: Any) -> Any:
+    """One name is a list of one."""
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
 # Where, when and how loudly a run happens changes no number in it: resuming may change these.
 _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "max_parallel_jobs", "run_id", "resume",
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
-                "until", "finetune", "alias", "yarn", "top", "inventory", "decisions")  # fmt: skip
+                "until", "finetune", "alias", "yarn", "top", "inventory", "decisions",
+                "tuned")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -75,6 +83,7 @@ class Settings:
     freq: the panel's calendar ("auto" = from the data). season, horizon: periods (None = the calendar's season;
     `default_forecast_horizon` days). levels: quantile levels (None = from `confidence_level`). local_cpu_seconds: CPU
     budget planned for each local model. batch_seconds: planned length of one task. max_seconds: wall time of the run.
+    tuned: runs of `jobs.tune` whose accepted parameters are used, one a model; see `jobs.tuned`.
     """
 
     source: SourceSettings
@@ -144,6 +153,7 @@ class Settings:
     yarn: Name | None = None
     decisions: Flag = False
     top: Whole = 10
+    tuned: Annotated[tuple[Name, ...], BeforeValidator(_names)] | None = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":
@@ -200,7 +210,6 @@ class Settings:
         if not faults:
             try:
                 settings = build(cls, built, "")
-                faults.extend(refused(settings))
             except SettingsError as error:
                 faults.append(error)
         raise_all(faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +18,11 @@ FRESH = ("cluster", "progress", "log_level", "max_parallel_jobs", "parallel_trai
 _FINDS = ("resume", "storage.root", "storage.training_registry")
 _INTENT = {"train", "carried", "idle", "notes", "release", "origins"}
 _HINT = "The run cannot go on: start a new one"
+
+
+def runs_root(settings: Settings) -> Path:
+    """Where runs are written."""
+    return Path(settings.storage.root) / settings.storage.training_registry
 
 
 def stored_settings(run: RunFolder) -> Settings:

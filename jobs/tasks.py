@@ -57,7 +57,7 @@ def run_task(panel: Panel, work: Work) -> dict[str, Any]:
         begin = time.perf_counter()
         # As many numeric threads as planned, whatever the process was told: they can move the last digits.
         with threadpool_limits(work.task.cpus):
-            rows.extend((kind, forecast) for forecast in _one_model(kind, part, work))
+            rows.extend((kind, forecast) for forecast in forecasts_of(kind, part, work))
         seconds[kind] = time.perf_counter() - begin
     folder = Path(work.folder)
     report: dict[str, Any] = {
@@ -98,7 +98,7 @@ class _Fit:
         return rows, self.model.forecast(history.take(rows))
 
 
-def _one_model(kind: str, part: Panel, work: Work) -> list[Forecast]:
+def forecasts_of(kind: str, part: Panel, work: Work) -> list[Forecast]:
     """This model's forecasts at each origin of the task: fitted where the plan says so, rolled forward elsewhere."""
     planned = work.chosen.get(kind)
     fits: list[_Fit] = []

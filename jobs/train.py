@@ -23,6 +23,7 @@ from jobs.reporting import write_backtest_plot, write_run_report
 from jobs.rowless import failed_models
 from jobs.settings import Settings
 from jobs.show import show
+from jobs.tuned import with_tuned
 from jobs.validated import only_validated
 from jobs.verdict import outcomes
 from models.decision_release import KINDS as DECISIONS
@@ -36,6 +37,7 @@ def body(settings: Settings) -> int:
     0. Models that do not forecast train after the fleet, each in a run of its own."""
     if settings.resume:
         return release_fleet(settings, "train", report=False)
+    settings = with_tuned(settings)
     now = datetime.now(UTC)
     fleet, apart = without_decisions(settings), due_apart(settings, now)
     if settings.validate:

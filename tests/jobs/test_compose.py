@@ -24,19 +24,26 @@ from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish", "tune")  # fmt: skip
 OWN = {
-    "pipeline": {"decisions": False},
+    "pipeline": {"decisions": False, "tuned": None},
     "config": {"show": None, "due_on": None},
     "rollback": {"release": None, "promoted_model": None, "reason": None, "alias": "champion"},
     "promote": {"release": None, "promoted_model": None, "styles": None, "reason": None, "alias": "champion"},
     "evaluate": {"release": "champion"},
-    "backtest": {"release": None},
+    "backtest": {"release": None, "tuned": None},
     "token": {"name": None, "role": None, "days": 90, "revoke": None},
-    "train": {"due": None},
+    "train": {"due": None, "tuned": None},
     "retrain": {"job": None},
     "schedule": {"once": False, "dry": False, "until": None},
     "substitutes": {"yarn": None, "top": 10},
+    "tune": {
+        "defaults": [
+            "base", *({f"space@tuning.space.{one}": one} for one in ("arima", "prophet", "lstm", "xgboost")), "_self_",
+            {"experiment": None},
+        ],
+        "folds": {"inner": 3},
+    },
     "finetune": {"finetune": {
         **{one.name: list(one.default) if isinstance(one.default, tuple) else one.default
            for one in fields(FineTuneSettings)},
@@ -292,14 +299,14 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 @pytest.mark.slow
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline")
+    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline", "tune")
     text = "\n".join(map(compose.help_text, jobs))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
     hints = get_type_hints(Settings)
     for name in hints.keys() - {"models", "benchmarks"}:
         keys = [key.name for key in fields(hints[name])] if is_dataclass(hints[name]) else [name]
-        for key in set(keys) - {"triggers", "colors", "fibers"}:
+        for key in set(keys) - {"triggers", "colors", "fibers", "space"}:
             said = {"promoted_model": "model"}.get(key, key)
             assert f" {said}=" in words, f"{name}.{key}"
 

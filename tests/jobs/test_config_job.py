@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from jobs import compose, config
-from jobs.keys import GLOBAL_KEYS, UNREAD
 from jobs.settings import Settings
 
 MONDAY = datetime(2025, 9, 8, 12, 0)
@@ -94,14 +93,6 @@ def test_when_there_are_warnings_then_they_are_counted_and_shown(settings):
     assert "0 errors, 2 warnings" in head
     assert "max_parallel_jobs is 10000" in head
     assert "models.arima.retrain_frequency_days is 60" in head
-
-
-def test_when_keys_are_not_available_then_exactly_those_are_listed(settings):
-    told = section(printed(settings()), "Not available yet")
-    for key in GLOBAL_KEYS.values():
-        assert (f"{key.path}=" in told) == (not key.available), key.path
-    for path in UNREAD:
-        assert f"{path}=" in told
 
 
 def stored_backtest(root, run_id, timestamp, **comparison):

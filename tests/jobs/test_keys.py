@@ -1,4 +1,4 @@
-"""The 43 global keys: all there, typed, acting or refused."""
+"""The 43 global keys: all there, typed, acting."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import logging
 import pytest
 
 from demand.calendar import Calendar
-from demand.errors import SettingsError
 from jobs import compose, entry
 from jobs.keys import GLOBAL_KEYS, value_at
 from jobs.settings import as_config_json, chosen_models, horizon_periods, spec_levels
 
-# Every key that can be changed today: another value than the default, and the typed value it becomes.
+# Every key: another value than the default, and the typed value it becomes.
 CHANGED = {
     "enable_ml": ("false", False),
     "auto_retrain": ("false", False),
@@ -54,12 +53,9 @@ CHANGED = {
     "log_predictions": ("false", False),
     "a_b_testing": ("true", True),
     "canary_deployment": ("true", True),
-}
-# The keys whose room is not built: a value that must be refused.
-REFUSED = {
-    "hyperparameter_tuning": "false",
-    "tuning_method": "grid",
-    "tuning_iterations": "10",
+    "hyperparameter_tuning": ("false", False),
+    "tuning_method": ("grid", "grid"),
+    "tuning_iterations": ("10", 10),
 }
 
 
@@ -75,8 +71,7 @@ def changed():
 
 def test_when_the_keys_are_counted_then_there_are_43_and_each_is_tested_here():
     assert len(GLOBAL_KEYS) == 43
-    assert CHANGED.keys() | REFUSED.keys() == GLOBAL_KEYS.keys()
-    assert {name for name, key in GLOBAL_KEYS.items() if key.available} == CHANGED.keys()
+    assert CHANGED.keys() == GLOBAL_KEYS.keys()
 
 
 def test_when_nothing_is_changed_then_every_key_has_the_stated_default(default):
@@ -94,15 +89,6 @@ def test_when_a_key_is_changed_then_the_typed_value_and_the_config_file_follow(c
     assert value_at(default, path) != typed
     shown = as_config_json(changed)["global"][name]
     assert shown == (list(typed) if isinstance(typed, tuple) else typed)
-
-
-def test_when_keys_without_a_room_are_changed_then_all_are_named_as_not_available_yet():
-    with pytest.raises(SettingsError) as caught:
-        compose.load("train", [f"{GLOBAL_KEYS[name].path}={text}" for name, text in REFUSED.items()])
-    faults = caught.value.facts["faults"]
-    assert len(faults) == len(REFUSED)
-    for name in REFUSED:
-        assert any(fault.startswith(f"{name} is not available yet") for fault in faults)
 
 
 def test_when_enable_ml_is_false_then_only_baselines_run(changed, default):
