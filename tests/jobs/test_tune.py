@@ -336,4 +336,4 @@ def test_when_styles_are_split_then_the_job_and_the_rule_agree(source, tmp_path)
 
 
 def test_when_the_shipped_spaces_are_listed_then_each_forecaster_of_the_closed_list_has_one():
-    assert {path.stem for path in Path(CONF / "space").glob("*.yaml")} == {"arima", "prophet", "lstm", "xgboost"}
+    assert {path.stem for path in Path(CONF / "space").glob("*.yaml")} == {"arima", "prophet", "lstm", "xgboost", "tide"}

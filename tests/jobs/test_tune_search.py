@@ -178,7 +178,7 @@ def tune():
     return compose.load("tune", ["model=xgboost"])
 
 
-@pytest.mark.parametrize("kind", ["arima", "prophet", "lstm", "xgboost"])
+@pytest.mark.parametrize("kind", ["arima", "prophet", "lstm", "xgboost", "tide"])
 def test_when_a_space_is_shipped_then_the_model_takes_its_ends_and_its_defaults_lie_in_it(tune, kind):
     space, config = tune.tuning.space[kind], tune.models[kind]
     defaults = checked(kind, config, space)
