@@ -20,6 +20,7 @@ from demand.errors import SettingsError
 from jobs import compose
 from jobs.own_folder import CONF, MAX_BYTES, MAX_DEPTH, MAX_FILES, MAX_REFERENCES, own_files
 from jobs.settings import Settings
+from models.catalog import LEARNED
 from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
@@ -39,8 +40,7 @@ OWN = {
     "substitutes": {"yarn": None, "top": 10},
     "tune": {
         "defaults": [
-            "base", *({f"space@tuning.space.{one}": one} for one in ("arima", "prophet", "lstm", "xgboost")), "_self_",
-            {"experiment": None},
+            "base", *({f"space@tuning.space.{one}": one} for one in LEARNED), "_self_", {"experiment": None},
         ],
         "folds": {"inner": 3},
     },
