@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LONG := --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check fast lint bench bench-serve bench-overload bench-swaps lock clean
+.PHONY: help run serve test check fast lint bench bench-serve bench-overload bench-swaps bench-accuracy lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,14 @@ bench-overload: .venv/.dev ## ten times what the service can answer: how it refu
 
 bench-swaps: .venv/.dev ## 20,000 requests while the champion moves 20 times: how many fail, mix two releases or come late
 	$(BIN)/python -m tests.bench.swaps
+
+# BENCH: a folder with tasks, a scorer and the peers' results (run.py); KEEP: where the runs are kept. Ratios are shown,
+# not judged.
+BENCH ?= ../shared/bench
+KEEP ?= storage/accuracy
+bench-accuracy: .venv/.dev ## the public tasks beside their best peers, then the ensemble without each of its members
+	$(BIN)/python $(BENCH)/run.py --against best --limit 9 --keep $(KEEP)
+	$(BIN)/python -m tests.bench.ablation $(KEEP)/storage
 
 lock: .venv/pyvenv.cfg ## resolves the pinned dependencies anew, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.lock
