@@ -125,7 +125,8 @@ def _searched(one: _Run, started: float) -> dict[str, Any]:
         found = _judged(one, defaults, best)
     told = report(study, desk.outcomes, best, found, run.run_id, time.monotonic() - started, desk.why)
     if found.accepted:
-        run.write_json(TUNED, accepted(settings, study.kind, best.parameters, run.run_id, stamp(now_utc())))
+        seen_to = study.facts()["outer"]["to"]
+        run.write_json(TUNED, accepted(settings, study.kind, best.parameters, run.run_id, stamp(now_utc()), seen_to))
     run.write_json(REPORT, told)
     return told
 

@@ -22,11 +22,16 @@ REPORT = "tuning.json"  # the whole search; written last
 _TASK = ("source", "columns", "cleaning", "features", "freq", "season", "horizon", "default_forecast_horizon")
 
 
-def accepted(settings: Settings, kind: str, parameters: Mapping[str, Any], run_id: str, at: str) -> dict[str, Any]:
-    """The content of tuned.json: whose parameters, what they change, and the configuration and task they belong to."""
+def accepted(
+    settings: Settings, kind: str, parameters: Mapping[str, Any], run_id: str, at: str, seen_to: str
+) -> dict[str, Any]:
+    """The content of tuned.json: whose parameters, what they change, and the configuration and task they belong to.
+
+    seen_to: the last day (YYYY-MM-DD) of the demand that chose them. Scores on windows up to it are flattered.
+    """
     plain = as_plain(settings)
     return {
-        "run_id": run_id, "model": kind, "accepted_at": at, "parameters": dict(parameters),
+        "run_id": run_id, "model": kind, "accepted_at": at, "seen_to": seen_to, "parameters": dict(parameters),
         "configured": plain["models"][kind], "task": {name: plain[name] for name in _TASK},
     }  # fmt: skip
 
@@ -54,7 +59,8 @@ def with_tuned(settings: Settings) -> Settings:
     models = dict(settings.models)
     for one in found:
         models[one["model"]] = with_parameters(one["model"], models[one["model"]], one["parameters"])
-        show(f"Tuned     {one['model']}: parameters of run {one['run_id']}")
+        show(f"Tuned     {one['model']}: parameters of run {one['run_id']}",
+             f"          chosen on demand to {one['seen_to']}: its scores there are a little flattered")  # fmt: skip
     return replace(settings, models=models, tuned=tuple(one["run_id"] for one in found))
 
 
@@ -128,7 +134,7 @@ def _read(settings: Settings, run_id: str) -> dict[str, Any]:
 
 def _content(path: Path) -> dict[str, Any]:
     value = _json(path)
-    if not {"run_id", "model", "parameters", "configured", "task", "accepted_at"} <= value.keys():
+    if not {"run_id", "model", "parameters", "configured", "task", "accepted_at", "seen_to"} <= value.keys():
         raise StorageError("a file of accepted parameters is not whole", file=str(path), hint="Remove it")
     return value
 

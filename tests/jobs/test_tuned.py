@@ -34,7 +34,7 @@ def search(settings, run_id, at="2026-01-01T00:00:00Z", job="tune", taken=True, 
     folder.mkdir(parents=True)
     write_json(folder / "manifest.json", {"job": job})
     if taken:
-        write_json(folder / TUNED, accepted(settings, "xgboost", parameters, run_id, at))
+        write_json(folder / TUNED, accepted(settings, "xgboost", parameters, run_id, at, "2025-12-31"))
     if ended:
         write_json(folder / "tuning.json", {"why": "worse on the outer fold"})
 
@@ -58,7 +58,9 @@ def test_when_none_is_named_then_the_newest_accepted_one_is_used(settings, capsy
     search(settings, "never", taken=False)
     found = with_tuned(settings)
     assert (depth(found), found.tuned) == (4, ("b",))
-    assert "xgboost: parameters of run b" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "xgboost: parameters of run b" in said
+    assert "chosen on demand to 2025-12-31: its scores there are a little flattered" in said
 
 
 def test_when_tuning_is_off_then_models_run_as_configured(settings):
