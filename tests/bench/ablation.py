@@ -59,7 +59,7 @@ def ablated(fleet: Fleet) -> dict[str, dict[str, float]]:
 
 def main(storage: Path) -> None:
     found: list[Mapping[str, Mapping[str, float]]] = []
-    for folder in sorted((storage / "runs").iterdir()):
+    for folder in sorted(path.parent for path in (storage / "runs").glob("[!.]*/leaderboard.parquet")):
         told = [f"resume={folder.name}", f"storage={storage}", "progress=false", "parallel_training=false"]
         found.append(ablated(prepare(compose.load("backtest", told), "backtest", live=False)))
         print(f"{folder.name}: done", file=sys.stderr)
