@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +13,42 @@ import numpy as np
 
 from demand.errors import OriginError, SettingsError, VersionUnreadable
 from demand.panel import Panel
-from demand.settings import build
-from models.base import FittedForecaster, Forecast, ForecastSpec
+from demand.settings import build, refuse_unknown
+from models.base import FitContext, FittedForecaster, Forecast, ForecastSpec
 from models.files import read_arrays, read_card, write_arrays, write_card
 from models.lstm_network import Predictor, Weights, start_tensorflow, with_weights
-from models.lstm_windows import COLUMNS, MIN_HISTORY, WindowLayout, WindowSource
+from models.lstm_training import Pool
+from models.lstm_windows import COLUMNS, FEATURES, MIN_HISTORY, WindowLayout, WindowSource, seasons_of
 
 WEIGHTS = "weights.npz"
 _SERIES_AT_ONCE = 1024  # windows of a forecast held in memory together
 
 
-def columns_of(history: Panel, features: Sequence[str]) -> tuple[str, ...]:
-    """The optional columns that are asked for and that the panel carries."""
-    return tuple(n for n in COLUMNS if n in features and (n in history.past or n in history.future))
+def layout_of(
+    history: Panel, spec: ForecastSpec, context: FitContext, time_steps: int, features: tuple[str, ...]
+) -> WindowLayout:
+    """What a network fitted to this history sees; of the optional columns asked for, those that the panel carries."""
+    return WindowLayout(
+        time_steps=time_steps,
+        horizon=spec.horizon,
+        periods=seasons_of(history.calendar, context.season),
+        features=features,
+        columns=tuple(n for n in COLUMNS if n in features and (n in history.past or n in history.future)),
+    )
+
+
+def widths(source: WindowSource, pool: Pool, spec: ForecastSpec) -> dict[str, Any]:
+    """How wide each input of the network is and how many heads it has, by the names every shape gives them."""
+    sample = source.windows(pool.series[:1], pool.last[:1])
+    found = {"channels": sample.past, "ahead": sample.ahead, "static": sample.static, "anchors": sample.anchors}
+    return {**{name: part.shape[-1] for name, part in found.items()}, "heads": 1 + len(spec.levels)}
+
+
+def checked_features(kind: str, features: tuple[str, ...]) -> None:
+    """Raises SettingsError when a feature is unknown, or demand is not among them."""
+    refuse_unknown(features, FEATURES, f"models.{kind}.features")
+    if "demand" not in features:
+        raise SettingsError("the network forecasts demand from demand", key="features", found=features)
 
 
 def left_out(layout: WindowLayout) -> tuple[str, ...]:

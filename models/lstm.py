@@ -10,12 +10,12 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import FitError, SettingsError
 from demand.panel import Panel
-from demand.settings import STRICT, refuse_unknown
+from demand.settings import STRICT
 from models.base import FitContext, Forecaster, ForecastSpec
-from models.fitted_network import FittedNetwork, columns_of, left_out
+from models.fitted_network import FittedNetwork, checked_features, layout_of, left_out, widths
 from models.lstm_network import Activation, NetworkShape, build_network, start_tensorflow
 from models.lstm_training import Loss, Metric, Optimizer, Split, Trainer, TrainingSettings
-from models.lstm_windows import FEATURES, WindowLayout, WindowSource, seasons_of
+from models.lstm_windows import FEATURES, WindowSource
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -87,9 +87,7 @@ class Lstm(Forecaster):
                 "a layer below another one must return sequences",
                 key="return_sequences", found=self.return_sequences, hint="Set all but the last to true",
             )  # fmt: skip
-        refuse_unknown(self.features, FEATURES, "models.lstm.features")
-        if "demand" not in self.features:
-            raise SettingsError("the LSTM forecasts demand from demand", key="features", found=self.features)
+        checked_features("lstm", self.features)
 
     def fit(self, history: Panel, spec: ForecastSpec, context: FitContext) -> FittedLstm:
         """One pooled fit. Raises FitError: "Insufficient data", "time_budget", or TensorFlow is missing."""
@@ -100,13 +98,7 @@ class Lstm(Forecaster):
                 key="models.lstm.hyperparameters.forecast_horizon", found=self.forecast_horizon, asked=spec.horizon,
                 hint="Raise forecast_horizon or ask for fewer periods",
             )  # fmt: skip
-        layout = WindowLayout(
-            time_steps=self.time_steps,
-            horizon=spec.horizon,
-            periods=seasons_of(history.calendar, context.season),
-            features=self.features,
-            columns=columns_of(history, self.features),
-        )
+        layout = layout_of(history, spec, context, self.time_steps, self.features)
         source = WindowSource(history, layout)
         first, last = source.origins(context.max_rows)
         split = Split.newest(history.lengths, first, last, spec.horizon, self.validation_split)
@@ -130,16 +122,11 @@ class Lstm(Forecaster):
         return TrainingSettings(**{name: getattr(self, name) for name in self.training_params})
 
     def _shape(self, source: WindowSource, split: Split, spec: ForecastSpec) -> NetworkShape:
-        sample = source.windows(split.everything.series[:1], split.everything.last[:1])
         own = ("units", "dropout", "recurrent_dropout", "activation", "recurrent_activation", "use_bias")
         return NetworkShape(
             **{name: getattr(self, name) for name in (*own, "return_sequences", "time_steps")},
             horizon=spec.horizon,
-            channels=sample.past.shape[2],
-            ahead=sample.ahead.shape[2],
-            static=sample.static.shape[1],
-            anchors=sample.anchors.shape[2],
-            heads=1 + len(spec.levels),
+            **widths(source, split.everything, spec),
         )
 
 

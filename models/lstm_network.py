@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 
 PREDICTED_AT_ONCE = 256  # one shape for every call: the graph is traced once, and the bytes do not depend on the cut
 _HIDDEN = 64  # width of the decoder
-_GATE_SPEED = 4.0  # a bounded training has a few hundred small steps to turn away from anchors that do not fit
+GATE_SPEED = 4.0  # a bounded training has a few hundred small steps to turn away from anchors that do not fit
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -129,7 +129,7 @@ def build_network(shape: NetworkShape, seed: int = 0) -> Any:
     hidden = keras.layers.Dense(_HIDDEN, activation="relu")(hidden)
     # The zero start makes the untrained network the plain mean of its anchors: training only has to improve on it.
     gates = keras.layers.Dense(shape.heads * shape.anchors, kernel_initializer="zeros")(hidden)
-    gates = _GATE_SPEED * keras.ops.reshape(gates, (-1, shape.horizon, shape.heads, shape.anchors))
+    gates = GATE_SPEED * keras.ops.reshape(gates, (-1, shape.horizon, shape.heads, shape.anchors))
     gates = keras.ops.softmax(gates, axis=-1)
     correction = keras.layers.Dense(shape.heads, kernel_initializer="zeros")(hidden)
     return keras.Model([past, ahead, static, anchors], keras.ops.einsum("bhka,bha->bhk", gates, anchors) + correction)

@@ -10,13 +10,13 @@ from pydantic.dataclasses import dataclass
 
 from demand.errors import FitError, SettingsError
 from demand.panel import Panel
-from demand.settings import STRICT, refuse_unknown
+from demand.settings import STRICT
 from models.base import FitContext, Forecaster, ForecastSpec
-from models.fitted_network import FittedNetwork, columns_of, left_out
-from models.lstm_network import start_tensorflow
+from models.fitted_network import FittedNetwork, checked_features, layout_of, left_out, widths
+from models.lstm_network import Share, start_tensorflow
 from models.lstm_training import Pool
-from models.lstm_windows import FEATURES, WindowLayout, WindowSource, seasons_of
-from models.tide_network import Share, TideShape, build_tide
+from models.lstm_windows import FEATURES, WindowSource
+from models.tide_network import TideShape, build_tide
 from models.tide_training import Count, TideTraining, train
 
 
@@ -47,20 +47,12 @@ class Tide(Forecaster):
     def __post_init__(self) -> None:
         if not self.encoder:
             raise SettingsError("the encoder needs a layer", key="encoder", found=self.encoder)
-        refuse_unknown(self.features, FEATURES, "models.tide.features")
-        if "demand" not in self.features:
-            raise SettingsError("the network forecasts demand from demand", key="features", found=self.features)
+        checked_features("tide", self.features)
 
     def fit(self, history: Panel, spec: ForecastSpec, context: FitContext) -> FittedTide:
         """One pooled fit. Raises FitError: "Insufficient data", "time_budget", or TensorFlow is missing."""
         deadline = time.monotonic() + context.max_seconds
-        layout = WindowLayout(
-            time_steps=self.time_steps,
-            horizon=spec.horizon,
-            periods=seasons_of(history.calendar, context.season),
-            features=self.features,
-            columns=columns_of(history, self.features),
-        )
+        layout = layout_of(history, spec, context, self.time_steps, self.features)
         source = WindowSource(history, layout)
         pool = Pool.of(*source.origins(context.max_rows))
         if pool.size < context.min_rows:
@@ -69,24 +61,14 @@ class Tide(Forecaster):
                 horizon=spec.horizon, hint="Use a shorter horizon or lower min_training_samples",
             )  # fmt: skip
         start_tensorflow(context.threads)
-        shape = self._shape(source, pool, spec)
+        own = {name: getattr(self, name) for name in ("encoder", "decoder", "dropout", "time_steps")}
+        shape = TideShape(**own, **widths(source, pool, spec))
         settings = TideTraining(**{name: getattr(self, name) for name in self.training_params})
         weights, facts = train(
             build_tide(shape, context.seed), source, pool, settings, spec.levels, seed=context.seed, deadline=deadline
         )
         facts = {"windows": pool.size, **facts}
         return FittedTide(spec, history.freq, layout, shape, weights, left_out(layout), context.threads, facts)
-
-    def _shape(self, source: WindowSource, pool: Pool, spec: ForecastSpec) -> TideShape:
-        sample = source.windows(pool.series[:1], pool.last[:1])
-        return TideShape(
-            **{name: getattr(self, name) for name in ("encoder", "decoder", "dropout", "time_steps")},
-            channels=sample.past.shape[2],
-            ahead=sample.ahead.shape[2],
-            static=sample.static.shape[1],
-            anchors=sample.anchors.shape[2],
-            heads=1 + len(spec.levels),
-        )
 
 
 class FittedTide(FittedNetwork):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from demand.settings import STRICT
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-_GATE_SPEED = 4.0  # small weights must be able to turn away from an anchor within a bounded training
+from models.lstm_network import GATE_SPEED, Count, Share
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -62,6 +57,6 @@ def build_tide(shape: TideShape, seed: int = 0) -> Any:
     gates = layers.EinsumDense(
         "bhd,dka->bhka", (None, shape.heads, shape.anchors), bias_axes="ka", kernel_initializer="zeros"
     )(hidden)
-    gates = ops.softmax(_GATE_SPEED * gates, axis=-1)
+    gates = ops.softmax(GATE_SPEED * gates, axis=-1)
     correction = layers.Dense(shape.heads, kernel_initializer="zeros")(hidden)
     return keras.Model([past, ahead, static, anchors], ops.einsum("bhka,bha->bhk", gates, anchors) + correction)
