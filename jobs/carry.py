@@ -97,7 +97,7 @@ def what_is_due(settings: Settings, champion: Release | None, now: datetime) -> 
     day = now.astimezone(settings.schedule.zone).date()
     due = models_due(settings.schedule, day) if settings.due is None else settings.due
     if KIND in due:  # a member that stands beside the seven has no cadence of its own: it trains with the ensemble
-        due = (*due, *(kind for kind in EXTRA if kind not in _scheduled(settings)))
+        due = (*due, *(kind for kind in EXTRA if kind not in settings.schedule.scheduled))
     wanted, idle, notes = [], {}, []
     for kind in learned:
         refresh = kind != KIND and settings.ensemble.retrain_base_models
@@ -231,10 +231,6 @@ def _stale(kind: str, settings: Settings, champion: Release, now: datetime) -> s
 
 def _next(settings: Settings, kind: str, day: date) -> str:
     ahead = (day + timedelta(days=offset) for offset in range(1, LOOKS_AHEAD))
-    kind = KIND if kind in EXTRA and kind not in _scheduled(settings) else kind
+    kind = KIND if kind in EXTRA and kind not in settings.schedule.scheduled else kind
     found = next((one for one in ahead if kind in models_due(settings.schedule, one)), None)
     return found.isoformat() if found else "no day of the coming year"
-
-
-def _scheduled(settings: Settings) -> set[str]:
-    return {kind for kinds in settings.schedule.cadences.values() for kind in kinds}

@@ -195,9 +195,8 @@ def _warnings(settings: Settings, cpus: int) -> Iterator[str]:
             yield f"models.{kind}.retrain_frequency_days is {days}: in more than 30 days demand moves on"
     if settings.max_parallel_jobs != "auto" and settings.max_parallel_jobs > cpus:
         yield f"max_parallel_jobs is {settings.max_parallel_jobs}, the machine has {cpus} CPUs: more gains nothing"
-    scheduled = {kind for kinds in settings.schedule.cadences.values() for kind in kinds}
     for kind in (*MODELS, "ensemble"):
-        if kind in settings.models and settings.models[kind].enabled and kind not in scheduled:
+        if kind in settings.models and settings.models[kind].enabled and kind not in settings.schedule.scheduled:
             yield f"{kind} is enabled but in no cadence of schedule: it never trains by itself"
     if "ensemble" in settings.models and settings.models["ensemble"].enabled:
         for member in settings.ensemble.members:

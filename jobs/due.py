@@ -110,6 +110,11 @@ class ScheduleSettings:
         return {"daily": self.daily, "weekly": self.weekly, "biweekly": self.biweekly, "monthly": self.monthly}
 
     @property
+    def scheduled(self) -> frozenset[str]:
+        """The models that have a cadence."""
+        return frozenset(model for models in self.cadences.values() for model in models)
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
