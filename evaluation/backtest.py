@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demand.outliers import OutlierSettings, cap
 from demand.panel import Blanks, Panel
@@ -94,8 +95,9 @@ def ensemble_at(
     past = {name: list(past[name][-n_past:]) if n_past else [] for name in names}
     classes = demand_classes(history)
     weights = weigh(history, members, past, classes, settings, question.season)
-    mixed = combine(history, question.spec, list(members.values()), weights.values, settings.aggregation)
-    before = [_mixed_result(past, k, weights, question, settings, panel) for k in range(n_past)]
+    trimmed = np.isin(classes, weights.trimmed)
+    mixed = combine(history, question.spec, list(members.values()), weights.values, settings.aggregation, trimmed)
+    before = [_mixed_result(past, k, weights, trimmed, question, settings, panel) for k in range(n_past)]
     calibration = Calibration.learn(question.spec.levels, before, history)
     best = _best_single(past, members)
     forecast = complete(
@@ -112,7 +114,7 @@ def ensemble_result(at: EnsembleAt, panel: Panel, question: Question) -> FoldRes
 
 
 def _mixed_result(
-    past: Mapping[str, Sequence[FoldResult]], k: int, weights: Weights, question: Question,
+    past: Mapping[str, Sequence[FoldResult]], k: int, weights: Weights, trimmed: NDArray[np.bool_], question: Question,
     settings: EnsembleSettings, panel: Panel,
 ) -> FoldResult:  # fmt: skip
     """What today's weights would have forecast at the k-th earlier origin: the errors intervals are made from."""
@@ -121,7 +123,8 @@ def _mixed_result(
     rows = np.searchsorted(weights.ids, known.ids)  # all were known then, so all are known now
     keep = np.flatnonzero(weights.values[rows].any(axis=1))  # rows without a member today have no ensemble to measure
     then = [past[name][k].forecast.take(keep) for name in weights.members]
-    forecast = combine(known.take(keep), question.spec, then, weights.values[rows[keep]], settings.aggregation)
+    shares, middle = weights.values[rows[keep]], trimmed[rows[keep]]
+    forecast = combine(known.take(keep), question.spec, then, shares, settings.aggregation, middle)
     return FoldResult(KIND, one.fold, forecast, one.actuals[keep], one.scale[keep], one.scale_sq[keep], one.last[keep])
 
 

@@ -13,6 +13,7 @@ from demand.errors import VersionUnreadable
 from demand.panel import Floats, Ints, Panel
 from evaluation.classes import CLASSES, demand_classes
 from evaluation.formulas import intervals
+from evaluation.grain import in_pieces, made_whole, piece
 from evaluation.results import FoldResult
 from models.base import Forecast
 
@@ -37,15 +38,18 @@ class Calibration:
 
     levels   [Q]
     move     [class, bucket, Q]  in units of a level's own reach (see `_reach`); None: nothing moves
+    piece    what the fleet's demand comes in (see evaluation.grain); 0: not known
     """
 
     levels: tuple[float, ...]
     move: Floats | None
+    piece: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, levels: tuple[float, ...], past: Sequence[FoldResult], history: Panel) -> Calibration:
-        """What the errors of one model at earlier origins say about its quantiles. Mean and median are never touched.
+        """What the errors of one model at earlier origins say about its quantiles. The mean is never touched, and the
+        median only where demand comes in whole pieces (see `applied`).
 
         past: the model's results at earlier origins whose windows had ended by the end of `history` (raises ValueError
         otherwise: that would be a leak). Each quantile level is moved by an offset counted in its own distance to the
@@ -59,16 +63,19 @@ class Calibration:
 
         Facts: applied, reason, n_origins, n_cells, shares {class: {level: share}}, loss_before, loss_after (scaled,
         summed over the applied classes and levels, per cell), interval, coverage_before, coverage_after (of the widest
-        interval), all with the origin left out. They are measured on the origins that also chose the shares: a little
-        flattered. Source: Romano, Patterson and Candes 2019 (conformalized quantile regression), with empirical groups;
-        errors over time are not exchangeable, so coverage is measured, not guaranteed.
+        interval), all with the origin left out and before quantiles are made whole. They are measured on the origins
+        that also chose the shares: a little flattered. Source: Romano, Patterson and Candes 2019 (conformalized
+        quantile regression), with empirical groups; errors over time are not exchangeable, so coverage is measured and
+        not guaranteed.
         """
         for result in past:
             if result.fold.cutoff + result.fold.horizon > history.end:
                 raise ValueError("an origin whose window had not ended is used for intervals")
         facts: dict[str, Any] = {"applied": False, "reason": "", "n_origins": len(past), "n_cells": 0, "shares": {}}
+        whole = piece(history)
         if len(past) < MIN_ORIGINS:
-            return cls(levels, None, {**facts, "reason": f"{len(past)} earlier origins, {MIN_ORIGINS} are needed"})
+            few = f"{len(past)} earlier origins, {MIN_ORIGINS} are needed"
+            return cls(levels, None, whole, {**facts, "reason": few})
         if any(result.forecast.levels != levels for result in past):
             raise ValueError("earlier origins were forecast at other quantile levels")
         cells = _Cells.of(past, history, _class_numbers(history))
@@ -81,31 +88,39 @@ class Calibration:
         if not shares.any():
             tried = any(np.isfinite(offsets).any() for _, offsets in left_out)
             reason = "no earlier origin shows an improvement" if tried else "too few errors at earlier origins"
-            return cls(levels, None, {**facts, "reason": reason})
+            return cls(levels, None, whole, {**facts, "reason": reason})
         offsets = cells.offsets(levels, np.ones(len(cells.actual), dtype=bool))
         facts |= {"applied": True, "shares": _named(shares, levels), **_effect(cells, levels, left_out, shares)}
-        return cls(levels, shares[:, None] * np.nan_to_num(offsets), facts)
+        return cls(levels, shares[:, None] * np.nan_to_num(offsets), whole, facts)
 
     def applied(self, forecast: Forecast, history: Panel) -> Forecast:
-        """The forecast with its quantiles moved; rows that were not made stay so.
+        """The forecast with its quantiles moved, then whole where the series' demand always was; rows that were not
+        made stay so.
 
         history: of the forecast's series. A lower bound of 0 stays 0 where zeros are as frequent as its level.
         """
-        if self.move is None:
-            return forecast
         if forecast.levels != self.levels:
             raise ValueError("the forecast has other quantile levels than those that were measured")
         rows = history.index_of(forecast.ids)
+        quantiles = forecast.quantiles if self.move is None else self._moved(forecast, history, rows, self.move)
+        whole = in_pieces(history, self.piece)[rows]
+        if self.move is None and not whole.any():
+            return forecast
+        return replace(forecast, quantiles=made_whole(quantiles, self.levels, self.piece, whole))
+
+    def _moved(self, forecast: Forecast, history: Panel, rows: Ints, offsets: Floats) -> Floats:
+        """Its quantiles plus the offsets [class, bucket, Q] of their classes and steps [N, H, Q]."""
         scale = recent_scale(history, forecast.horizon)[rows]
-        move = self.move[_class_numbers(history)[rows]][:, _buckets(forecast.horizon)]  # [N, H, Q]
+        move = offsets[_class_numbers(history)[rows]][:, _buckets(forecast.horizon)]  # [N, H, Q]
         move = move * _reach(forecast.quantiles, scale[:, None], forecast.levels)
         zero_share = _zero_share(history)[rows]
-        return replace(forecast, quantiles=_moved(forecast.quantiles, move, forecast.levels, zero_share[:, None]))
+        return _moved(forecast.quantiles, move, forecast.levels, zero_share[:, None])
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal one, without the facts."""
         move = None if self.move is None else self.move.tolist()
-        return {"levels": list(self.levels), "classes": list(CLASSES), "first_steps": BUCKETS.tolist(), "move": move}
+        return {"levels": list(self.levels), "classes": list(CLASSES), "first_steps": BUCKETS.tolist(), "move": move,
+                "piece": self.piece}  # fmt: skip
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
@@ -113,7 +128,8 @@ class Calibration:
         if value["classes"] != list(CLASSES) or value["first_steps"] != BUCKETS.tolist():
             raise VersionUnreadable("the stored intervals are of other demand classes or steps", expected=CLASSES)
         move = value["move"]
-        return cls(tuple(value["levels"]), None if move is None else np.array(move, dtype=np.float64))
+        moves = None if move is None else np.array(move, dtype=np.float64)
+        return cls(tuple(value["levels"]), moves, float(value.get("piece", 0.0)))  # releases made before have none
 
 
 def recent_scale(history: Panel, horizon: int) -> Floats:

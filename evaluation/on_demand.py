@@ -161,7 +161,8 @@ class OnDemand:
         weights = _among(weights, usable)
         silent = nothing(seen, spec, "not asked")
         asked = [made.get(kind, silent) for kind in self.kinds]
-        mixed = combine(seen, spec, asked, weights[None, :], mixture.settings.aggregation)
+        trimmed = np.isin(demand_classes(seen), mixture.trimmed)
+        mixed = combine(seen, spec, asked, weights[None, :], mixture.settings.aggregation, trimmed)
         forecast = self._complete(mixture.calibration.applied(mixed, seen), seen, mixture.best)
         if forecast.level[0]:
             return Answer(forecast, {}, "", unusable)
@@ -215,6 +216,7 @@ class _Mixture:
     fleet: Floats
     best: str | None
     calibration: Calibration
+    trimmed: tuple[str, ...]
 
     @classmethod
     def read(cls, release: Release, config: Mapping[str, Any]) -> _Mixture:
@@ -234,7 +236,7 @@ class _Mixture:
         row_of = {str(series): row for row, series in enumerate(frame["unique_id"].tolist())}
         settings = EnsembleSettings.from_config(_model_config(config))
         return cls(settings, members, row_of, values, by_class, fleet, facts["best"],
-                   Calibration.from_json(facts["calibration"]))  # fmt: skip
+                   Calibration.from_json(facts["calibration"]), tuple(facts.get("trimmed", ())))  # fmt: skip
 
     def weights_for(self, seen: Panel, own: bool) -> tuple[Floats, Basis]:
         """[M], and whose they are: the style's, its demand class's, the fleet's.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from demand.panel import Floats, Panel, Strings
 from evaluation.results import FoldResult
 from models.base import Forecast
-from models.ensemble import EnsembleSettings
+from models.ensemble import EnsembleSettings, middle_mean
 
 # Prior weight of class and fleet against a style's own errors, in origins: with 2 origins a style speaks for a seventh.
 # Chosen by weighing at one inner origin and scoring at the next, on seven public fleets (2 + 2, 6 + 6, 20 + 20 tried):
@@ -21,6 +21,7 @@ from models.ensemble import EnsembleSettings
 CLASS_ORIGINS, FLEET_ORIGINS = 6.0, 6.0
 SHARPNESS = 0.01  # relative loss; grid points this close to the best share the weight
 MAX_GRID = 500
+CELLS_AT_ONCE = 200_000
 EXPLODED = 10.0  # times the largest demand of the last two seasons (or four horizons)
 
 
@@ -33,6 +34,7 @@ class Weights:
     fleet    [M]      what the fleet as a whole would use
     basis             "configured" | "grid_search" | "inverse_error" | "stacking" | "equal", and from how many origins
     vetoed   {member: number of styles it failed or exploded on}
+    trimmed  demand classes whose quantiles are the members' middle mean and not their mean (see models.ensemble)
     """
 
     ids: Strings
@@ -42,6 +44,7 @@ class Weights:
     basis: str
     n_origins: int
     vetoed: Mapping[str, int]
+    trimmed: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """A row a style: unique_id, then a column a member."""
@@ -71,6 +74,7 @@ def weigh(
     usable = np.column_stack([member.made & ~exploded(member, history, season) for member in members.values()])
     n_origins = min((len(past.get(name, ())) for name in names), default=0)
     n = history.n_series
+    cells: _Cells | None = None
     if settings.aggregation in ("mean", "median"):
         basis, fleet = "equal", np.full(len(names), 1 / len(names))
         values = np.tile(fleet, (n, 1))
@@ -92,7 +96,8 @@ def weigh(
     rest = usable / np.maximum(usable.sum(axis=1, keepdims=True), 1)
     values = np.where(total > 1e-12, values / np.maximum(total, 1e-12), rest)
     vetoed = {name: int((~usable[:, m]).sum()) for m, name in enumerate(names) if (~usable[:, m]).any()}
-    return Weights(history.ids, names, values, fleet, basis, n_origins, vetoed)
+    trimmed = () if cells is None or basis == "stacking" else _trimmed(cells, values, classes)
+    return Weights(history.ids, names, values, fleet, basis, n_origins, vetoed, trimmed)
 
 
 def exploded(forecast: Forecast, history: Panel, season: int) -> NDArray[np.bool_]:
@@ -161,11 +166,15 @@ class _Cells:
         """Pinball loss of every grid point, summed over each series' cells and the levels [G, N]."""
         out = np.empty((len(grid), self.n_series))
         for g, weights in enumerate(grid):
-            mixed = np.tensordot(weights, self.quantiles, axes=1)  # [C, Q]
-            error = self.actual[:, None] - mixed
-            loss = np.maximum(self.levels * error, (self.levels - 1) * error).sum(axis=1)
+            loss = self.loss_of(np.tensordot(weights, self.quantiles, axes=1), slice(None))
             out[g] = np.bincount(self.series, weights=loss, minlength=self.n_series)
         return out
+
+    def loss_of(self, quantiles: Floats, part: slice | NDArray[np.int64]) -> Floats:
+        """Pinball loss of quantiles [C, Q] of the cells of `part`, summed over the levels [C]."""
+        error = self.actual[part, None] - quantiles
+        loss: Floats = np.maximum(self.levels * error, (self.levels - 1) * error).sum(axis=1)
+        return loss
 
     def stacked(self) -> Floats:
         """Non-negative least squares of the actuals on the members' medians, summing to 1 [M] (Breiman 1996)."""
@@ -175,6 +184,27 @@ class _Cells:
         scale = np.maximum(np.bincount(self.series, np.abs(self.actual), self.n_series)[self.series], 1e-9)
         solution, _ = nnls(middle / scale[:, None], self.actual / scale)
         return solution / solution.sum() if solution.sum() > 0 else np.full(len(solution), 1 / len(solution))
+
+
+def _trimmed(cells: _Cells, values: Floats, classes: NDArray[np.str_]) -> tuple[str, ...]:
+    """The classes in which, with these weights [N, M], the middle mean lost less than the mean at earlier origins."""
+    mean, middle = np.zeros(cells.n_series), np.zeros(cells.n_series)
+    some = np.asarray((values > 0).any(axis=1))
+    weighed = np.flatnonzero(some[cells.series])
+    for first in range(0, len(weighed), CELLS_AT_ONCE):
+        part = weighed[first : first + CELLS_AT_ONCE]
+        series, quantiles = cells.series[part], cells.quantiles[:, part]
+        shares = values[series].T  # [M, cells]
+        mean += np.bincount(series, cells.loss_of(np.einsum("mc,mcq->cq", shares, quantiles), part), cells.n_series)
+        middle += np.bincount(series, cells.loss_of(middle_mean(quantiles, shares), part), cells.n_series)
+    level = (mean + middle) / 2
+    found = []
+    for name in np.unique(classes):
+        inside = (classes == name) & (level > 0)
+        change = (middle - mean)[inside]
+        if inside.any() and (change / level[inside]).mean() + change.sum() / level[inside].sum() < 0:
+            found.append(str(name))
+    return tuple(found)
 
 
 def _shrunk_weights(cells: _Cells, grid: Floats, classes: NDArray[np.str_], inverse: bool) -> tuple[Floats, Floats]:

@@ -26,8 +26,8 @@ ENSEMBLE = "ensemble.json"  # beside weights.parquet: what else the ensemble of 
 
 
 def ensemble_facts(at: EnsembleAt) -> dict[str, Any]:
-    """What ENSEMBLE holds: the best single member, and how far the quantiles move."""
-    return {"best": at.best, "calibration": at.calibration.as_json()}
+    """What ENSEMBLE holds: the best single member, how far the quantiles move, which classes mix by the middle mean."""
+    return {"best": at.best, "calibration": at.calibration.as_json(), "trimmed": list(at.weights.trimmed)}
 
 
 def released_question(release: Release) -> Question:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -79,13 +80,18 @@ class EnsembleSettings:
 
 
 def combine(
-    history: Panel, spec: ForecastSpec, members: Sequence[Forecast], weights: Floats, aggregation: Aggregation
+    history: Panel,
+    spec: ForecastSpec,
+    members: Sequence[Forecast],
+    weights: Floats,
+    aggregation: Aggregation,
+    trimmed: NDArray[np.bool_] | None = None,
 ) -> Forecast:
     """One forecast from M members' forecasts of `history`.
 
     weights [N, M]: 0 = the member takes no part in this row; a row without any member is not made and says so. Means
     and quantiles are averaged level by level (Vincentization: Ratcliff 1979), so quantiles cannot cross; with
-    `median`, the middle of the members that take part.
+    `median`, the middle of the members that take part. trimmed [N]: rows whose quantiles are `middle_mean`s instead.
     """
     mean = np.stack([member.mean for member in members])  # [M, N, H]
     quantiles = np.stack([member.quantiles for member in members])  # [M, N, H, Q]
@@ -104,6 +110,25 @@ def combine(
         mean = np.einsum("mn,mnh->nh", usable, np.where(takes_part[:, :, None], mean, 0.0))
         quantiles = np.einsum("mn,mnhq->nhq", usable, np.where(takes_part[:, :, None, None], quantiles, 0.0))
         nobody = ~takes_part.any(axis=0)
+        if trimmed is not None and (rows := np.flatnonzero(trimmed & ~nobody)).size:
+            theirs = np.stack([np.nan_to_num(member.quantiles[rows]) for member in members])
+            quantiles[rows] = middle_mean(theirs, usable[:, rows, None])
         mean[nobody], quantiles[nobody] = np.nan, np.nan
     reasons = {int(i): "no member made this row" for i in np.flatnonzero(~takes_part.any(axis=0))}
     return Forecast.build(history, spec, KIND, mean, quantiles, reasons=reasons)
+
+
+def middle_mean(values: Floats, weights: Floats) -> Floats:
+    """The weighted mean of the middle half of M values [M, .., Q] -> [.., Q]: a quarter of the weight is left out at
+    each end. weights [M, ..] (or of a shape that broadcasts to it) sum to 1 over M. Source: the interquartile mean
+    (Jose and Winkler 2008, "Simple robust averages of forecasts"), with weights.
+
+    One member far from the others moves it little: on sparse demand the mean of medians is seldom near any of them.
+    """
+    shares = np.broadcast_to(weights[..., None], values.shape)
+    order = np.argsort(values, axis=0)
+    ordered, shares = np.take_along_axis(values, order, axis=0), np.take_along_axis(shares, order, axis=0)
+    upper = np.cumsum(shares, axis=0)
+    inside = np.clip(np.minimum(upper, 0.75) - np.maximum(upper - shares, 0.25), 0.0, None)
+    result: Floats = (inside * ordered).sum(axis=0) / inside.sum(axis=0)
+    return result

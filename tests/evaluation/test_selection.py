@@ -21,7 +21,7 @@ from evaluation.selection import (
     weigh,
 )
 from models.base import Forecast, ForecastSpec
-from models.ensemble import EnsembleSettings
+from models.ensemble import EnsembleSettings, middle_mean
 from tests.evaluation.made import LEVELS, forecast_of, level_forecast, panel_of, result_of, sparse_panel
 
 SEASON, H = 7, 7
@@ -241,3 +241,44 @@ def test_when_the_weights_are_shown_then_each_style_is_a_row_and_each_member_a_c
     frame = weigh(history, members, past, classes, SETTINGS, SEASON).to_frame()
     assert list(frame.columns) == ["unique_id", *NAMES]
     assert frame["unique_id"].tolist() == history.ids.tolist()
+
+
+def test_when_the_middle_mean_lost_less_at_earlier_origins_then_its_classes_are_named_as_the_slow_loop_names_them():
+    found = set()
+    for seed in range(6):
+        history, members, past, classes = made(panel=sparse_panel(n=14, length=100, seed=seed))
+        weights = weigh(history, members, past, classes, SETTINGS, SEASON)
+        losses = {"mean": {}, "middle": {}}
+        for k in range(2):
+            then = [past[name][k] for name in weights.members]
+            for i, name in enumerate(then[0].forecast.ids):
+                row = int(np.searchsorted(weights.ids, name))
+                for step in range(H):
+                    actual = then[0].actuals[i, step]
+                    theirs = np.array([result.forecast.quantiles[i, step] for result in then])  # [M, Q]
+                    for way, mixed in (
+                        ("mean", weights.values[row] @ theirs), ("middle", middle_mean(theirs, weights.values[row])),
+                    ):  # fmt: skip
+                        loss = sum(
+                            max(q * (actual - f), (q - 1) * (actual - f)) for q, f in zip(LEVELS, mixed, strict=True)
+                        )
+                        losses[way][row] = losses[way].get(row, 0.0) + loss
+        expected = []
+        for name in np.unique(classes):
+            rows = [r for r in losses["mean"] if classes[r] == name and losses["mean"][r] + losses["middle"][r] > 0]
+            change = [losses["middle"][r] - losses["mean"][r] for r in rows]
+            level = [(losses["middle"][r] + losses["mean"][r]) / 2 for r in rows]
+            if rows and np.mean(np.array(change) / level) + sum(change) / sum(level) < 0:
+                expected.append(str(name))
+        assert weights.trimmed == tuple(expected)
+        found |= {(name in expected) for name in np.unique(classes)}
+    assert found == {True, False}
+
+
+def test_when_weights_are_not_learned_then_no_class_is_trimmed():
+    history, members, past, classes = made()
+    for settings, results in (
+        (SETTINGS, {}), (replace(SETTINGS, optimize_weights=False), past),
+        (replace(SETTINGS, aggregation="mean"), past), (replace(SETTINGS, aggregation="stacking"), past),
+    ):  # fmt: skip
+        assert weigh(history, members, results, classes, settings, SEASON).trimmed == ()
