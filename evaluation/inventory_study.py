@@ -25,6 +25,7 @@ from models.inventory.paths import Days
 from models.inventory.policies import POLICIES
 from models.inventory.questions import Questions, ask, varied
 from models.inventory.replay import Outcome
+from models.inventory.search import search
 from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import FittedSurrogate, OrderSurrogate
 
@@ -88,12 +89,13 @@ def study(
         raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
                        hint="Use more items")  # fmt: skip
     judged = _judged(panel, held_out, fitted, settings, POLICIES)
+    alone = [(priced_by_service(questions, settings), series) for questions, series in held_out]
     if not judged.n:
         raise FitError("Insufficient data: what followed is not wholly known for any judged decision",
                        decisions=_counts(held_out, 0)["asked"],
                        hint="Use a history with fewer unknown periods, or shorter lead times")  # fmt: skip
     day = panel.calendar.dates
-    told = report(judged, target) | {
+    told = report(judged, target, _judged(panel, alone, fitted, settings)) | {
         "dates": {"learned": [str(d)[:10] for d in day(learned_at)], "judged": [str(d)[:10] for d in day(judged_at)]},
         "items": {"in": n_items, "learned": int((half == 0).sum()), "judged": int((half == 1).sum()),
                   "not_drawn": n_items - len(items)},
@@ -108,6 +110,15 @@ def _counts(found: list[tuple[Questions, Ints]], priced: int) -> dict[str, int]:
     """Decisions asked = priced on what followed + those of which that is not wholly known."""
     asked = sum(len(questions.items) for questions, _ in found)
     return {"asked": asked, "priced": priced, "not_known": asked - priced}
+
+
+def priced_by_service(questions: Questions, settings: InventorySettings) -> Questions:
+    """The same decisions with a unit short costing nothing, answered by a search of their own: the cheapest quantity is
+    the smallest that serves as wanted. The simple policies are left out: one does not look at the wanted service, and
+    the others do not look at that cost."""
+    items = replace(questions.items, stockout=np.zeros(len(questions.items)))
+    best = search(items, questions.sample, settings.review_days, settings.paths, settings.memory_mb)
+    return replace(questions, items=items, optimum=best, simple={})
 
 
 def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list[int], list[int]]:

@@ -4,6 +4,11 @@ For each data set of the folder (series.parquet): half the items and the earlier
 half at later dates judge it (`evaluation.inventory_study`). The sets hold demand alone; costs, lead times and stock are
 drawn with a seed, the same for every policy. Out-of-stock weeks (`in_stock` = 0) are unknown demand: filled in
 histories, and a decision whose window holds one is not judged.
+
+The bar "achieved service within two points of the wanted one" is judged on the same decisions, a unit short costing
+nothing, over all whose wanted service can be reached: a planner who wants 95 % gets 95 %. Beside it stand what the
+paths promised for the chosen quantities (`surprise` is what came less that: what the paths answer for), and the
+decisions whose order the wanted service alone sets (`binding`).
 """
 
 from __future__ import annotations
@@ -13,7 +18,9 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,27 +67,35 @@ def main(folder: Path, n_items: int) -> None:
         told = found.told
         print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
               f"{time.perf_counter() - began:.0f} s; {told['recommended']['words']}")  # fmt: skip
-        half = "".join(f" {word:>{width}}" for word, width in (("regret", 7), ("service", 7), ("gap", 6)))
-        print(
-            f"{'policy':12} {'expected':>10}{half} {'realised':>10}{half} {'bound':>6} {'error':>6} "
-            f"{'surprise':>8} {'binding':>7} {'error':>6}  {told['n_reachable']} reachable, {told['n_binding']} binding"
-        )
-        for row in told["policies"]:
-            cells = [row["policy"].ljust(12)]
-            for kind in ("expected", "realised"):
-                cells += [cell(row[f"{kind}_cost"], "10.0f"), cell(row[f"{kind}_regret"], "7.1%"),
-                          cell(row[f"{kind}_service"], "7.3f"), cell(row[f"{kind}_gap"], "+6.3f")]  # fmt: skip
-            cells.append(cell(row["beyond_bound"], "6.1%"))
-            cells += [cell(row[figure], form) for figure, form in (
-                ("realised_error", "6.3f"), ("surprise", "+8.3f"), ("binding_gap", "+7.3f"), ("binding_error", "6.3f"),
-            )]  # fmt: skip
-            print(*cells)
+        table(told, told["policies"])
         for policy, row in told["equal_service"].items():
             print(f"exact at the service of {policy:10}: {cell(row['expected_share'], '6.1%')} cheaper on the paths, "
                   f"{cell(row['realised_share'], '6.1%')} on what followed, service there "
                   f"{cell(row['realised_service'], '.3f')}")  # fmt: skip
+        print("the same decisions, a unit short costing nothing:")
+        table(told["service_alone"], told["service_alone"]["policies"])
         print(json.dumps({key: told[key] for key in ("quantity", "surrogate", "savings")}))
     scale()
+
+
+def table(counts: Mapping[str, Any], policies: Sequence[Mapping[str, Any]]) -> None:
+    """A line a policy: on the paths, on what followed, and how far from the bound, the wanted and the promise."""
+    half = "".join(f" {word:>{width}}" for word, width in (("regret", 7), ("service", 7), ("gap", 6)))
+    print(
+        f"{'policy':12} {'expected':>10}{half} {'realised':>10}{half} {'bound':>6} {'error':>6} {'surprise':>8} "
+        f"{'error':>6} {'binding':>7} {'error':>6}  {counts['n_reachable']} reachable, {counts['n_binding']} binding"
+    )
+    for row in policies:
+        cells = [row["policy"].ljust(12)]
+        for kind in ("expected", "realised"):
+            cells += [cell(row[f"{kind}_cost"], "10.0f"), cell(row[f"{kind}_regret"], "7.1%"),
+                      cell(row[f"{kind}_service"], "7.3f"), cell(row[f"{kind}_gap"], "+6.3f")]  # fmt: skip
+        cells.append(cell(row["beyond_bound"], "6.1%"))
+        cells += [cell(row[figure], form) for figure, form in (
+            ("realised_error", "6.3f"), ("surprise", "+8.3f"), ("surprise_error", "6.3f"), ("binding_gap", "+7.3f"),
+            ("binding_error", "6.3f"),
+        )]  # fmt: skip
+        print(*cells)
 
 
 def scale(n: int = 100_000) -> None:

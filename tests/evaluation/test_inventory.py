@@ -138,7 +138,36 @@ def test_when_items_are_drawn_again_then_the_gap_moves_by_its_standard_error(jud
     short, demanded = of.short[bound].sum(), of.demanded[bound].sum()
     assert 2 < bound.sum() < judged.reachable.sum()
     assert row["binding_gap"] == pytest.approx(1 - short / demanded - 0.95)
+
+
+def test_when_items_are_drawn_again_then_the_error_of_the_promise_moves_by_its_standard_error(judged):
+    row = next(row for row in report(judged, 0.78)["policies"] if row["policy"] == EXACT)
     assert row["surprise"] == pytest.approx(row["realised_gap"] - row["expected_gap"])
+    rng, found = np.random.default_rng(1), []
+    for _ in range(2_000):
+        drawn = rng.choice(np.flatnonzero(judged.reachable), int(judged.reachable.sum()))
+        said, came = (1 - of.short[drawn].sum() / of.demanded[drawn].sum()
+                      for of in (judged.expected[EXACT], judged.realised[EXACT]))  # fmt: skip
+        found.append(came - said)
+    assert row["surprise_error"] == pytest.approx(np.std(found), rel=0.15)
+    knowing = next(row for row in report(judged, 0.78)["policies"] if row["policy"] == CLAIRVOYANT)
+    assert (knowing["surprise"], knowing["surprise_error"]) == (None, None)
+
+
+@pytest.mark.parametrize(("gap", "within"), [(0.019, True), (-0.019, True), (0.03, False), (-0.03, False)])
+def test_when_a_unit_short_costs_nothing_then_that_tells_whether_the_service_is_the_wanted_one(judged, gap, within):
+    told = report(judged, 0.78)
+    assert told["surrogate"]["service_within"] is None
+    assert "service_alone" not in told
+    of = judged.realised[SURROGATE]
+    served = replace(of, short=(1 - judged.wanted - gap) * of.demanded)
+    alone = replace(judged, realised={**judged.realised, SURROGATE: served})
+    told = report(judged, 0.78, alone)
+    assert told["surrogate"]["service_within"] is within
+    assert next(row for row in told["service_alone"]["policies"] if row["policy"] == SURROGATE)[
+        "realised_gap"
+    ] == pytest.approx(gap)
+    assert told["policies"] == report(judged, 0.78)["policies"]
 
 
 def test_when_an_item_is_judged_twice_then_that_is_no_more_evidence_but_another_item_is(judged):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from demand.errors import FitError
 from demand.panel import Panel
 from evaluation import inventory_study
-from evaluation.inventory_study import study
+from evaluation.inventory_study import priced_by_service, study
+from models.inventory.questions import ask
+from models.inventory.search import price
 from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import OrderSurrogate
 from tests.models.inventory.made import items_of
@@ -41,6 +45,23 @@ def test_when_items_are_cut_and_windows_are_unknown_then_both_are_counted(monkey
     monkeypatch.setattr(inventory_study, "MOST_ITEMS", N - 3)
     few = told()["items"]
     assert (few["in"], few["not_drawn"], few["learned"] + few["judged"]) == (N, 3, N - 3)
+
+
+def test_when_a_unit_short_costs_nothing_then_the_order_is_the_smallest_that_serves_as_wanted():
+    panel, items = made()
+    history = panel.until(panel.end - 5)
+    asked = ask(history, np.arange(N), replace(items, position=np.full(N, 11.0)), SETTINGS)
+    alone = priced_by_service(asked, SETTINGS)
+    assert (alone.items.stockout == 0).all()
+    assert (alone.optimum.quantity <= asked.optimum.quantity).all()
+    ordered = alone.optimum.binding
+    assert ordered.sum() > N / 3
+    below = price(alone.items, alone.optimum.quantity - 1, asked.sample, SETTINGS.review_days, SETTINGS.paths)
+    assert (alone.optimum.outcome.fill >= items.service - 1e-9)[ordered].all()
+    assert (below.fill < items.service)[ordered].all()
+    both = told()
+    assert both["service_alone"]["n"] == both["n"]
+    assert [row["policy"] for row in both["service_alone"]["policies"]] == ["exact", "surrogate", "clairvoyant"]
 
 
 def test_when_nothing_that_followed_is_known_then_there_is_nothing_to_judge():
