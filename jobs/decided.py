@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -11,11 +12,12 @@ from demand.company.joins import lead_times
 from demand.company.read import read_company
 from demand.company.tables import Company
 from demand.errors import DataError, DemandError, SettingsError
+from demand.moments import stamp
 from evaluation.report_decisions import Decisions
 from jobs.fleet import Fleet, decisions_of, registry_of
-from jobs.order_files import headline, proposal_of, write_proposal
+from jobs.order_files import file_served, headline, proposal_of, write_proposal
 from jobs.outputs import wrapped, write_csv, write_parquet
-from jobs.replenish import file_latest, propose
+from jobs.replenish import propose
 from jobs.settings import Settings
 from jobs.substitutes import ranked_frame
 from jobs.yarns import read_yarn_tables, with_model
@@ -60,7 +62,7 @@ def decide_after(fleet: Fleet, number: int) -> Decided:
     else:
         write_proposal(folder, made)
         fleet.run.write_json("replenish.json", made["summary"])
-        file_latest(settings, made, fleet.run.run_id, datetime.now(UTC))
+        file_served(Path(settings.storage.root), made, fleet.run.run_id, stamp(datetime.now(UTC)))
         summary, orders = made["summary"], proposal_of(made)
         lines += [*headline(summary), f"Proposal  {folder / 'proposal.csv'}"]
     if company.stock is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from jobs.outputs import where, wrapped, write_csv, write_parquet
 from models.inventory.policies import POLICIES
+from models.proposals import Proposals
 
 MUCH = 10.0  # times what is expected until the next order: such a quantity is a least order's, and is told
 _CLOSE = 1e-9  # of a service: what arithmetic alone may move
@@ -46,9 +48,14 @@ def write_proposal(folder: Path, made: Mapping[str, Any]) -> None:
     write_csv(orders, folder / "proposal.csv")
 
 
-def latest_of(made: Mapping[str, Any], run_id: str, at: str) -> dict[str, Any]:
-    """What is kept to be served: the summary and the dearest orders, strict JSON; `left_out` says how many more."""
+def file_served(storage_root: Path, made: Mapping[str, Any], run_id: str, at: str) -> None:
+    """Keeps the proposal in `<storage root>/orders` for those who serve it, as the newest; see `models.proposals`."""
     orders = proposal_of(made)
+    Proposals(storage_root / "orders").add(_served(made, orders, run_id, at), partial(write_csv, orders))
+
+
+def _served(made: Mapping[str, Any], orders: pd.DataFrame, run_id: str, at: str) -> dict[str, Any]:
+    """The summary and the dearest orders, strict JSON; `left_out` says how many more."""
     kept = orders.sort_values(["order_value", "item"], ascending=[False, True], kind="stable").head(SERVED_ROWS)
     rows = [{name: _plain(value) for name, value in row.items()} for row in kept.to_dict("records")]
     return {"run_id": run_id, "at": at, **made["summary"], "orders": rows, "left_out": len(orders) - len(rows)}

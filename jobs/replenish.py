@@ -15,7 +15,6 @@ from demand.calendar import Calendar
 from demand.cleaning import DEFAULT_RULES
 from demand.company.read import read_company
 from demand.company.tables import Company
-from demand.durable import write_whole
 from demand.errors import SettingsError
 from demand.moments import stamp
 from demand.panel import Floats, Panel
@@ -31,14 +30,14 @@ from jobs.order_batches import (
     yarn_paths,
     yarn_seasonality,
 )
-from jobs.order_files import latest_of, reasons, told, write_proposal
+from jobs.order_files import file_served, reasons, told, write_proposal
 from jobs.order_items import Wanted, wanted
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
 from models.base import Forecast
 from models.decision_release import MODEL
-from models.files import read_card, write_json
+from models.files import read_card
 from models.forecast_files import read_forecasts
 from models.inventory.known import Decidable, decidable
 from models.inventory.paths import Days
@@ -47,7 +46,6 @@ from models.inventory.search import window_days
 from models.inventory.surrogate import KIND, FittedSurrogate
 from models.release import Release
 
-LATEST = "orders"  # below the storage root: the newest proposal, for those who serve it
 STALE_DAYS = DEFAULT_RULES["stale_days"].limit
 
 
@@ -63,8 +61,9 @@ class Method:
 
 def body(settings: Settings, now: datetime | None = None) -> int:
     """Writes a run folder with proposal.csv and .parquet (what to order), decisions.parquet (a row an item, every
-    figure) and replenish.json, and `<storage.root>/orders/latest.json`. Exit code 0, also when nothing is to be ordered
-    or items lack data: that is the answer. Raises VersionNotFound without a release."""
+    figure) and replenish.json, and keeps the proposal in `<storage.root>/orders` (`models.proposals`). Exit code 0,
+    also when nothing is to be ordered or items lack data: that is the answer. Raises VersionNotFound without a
+    release."""
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     release = registry_of(settings).open("champion")
     made = propose(settings, release, read_company(settings.company) if settings.company.any else Company())
@@ -77,7 +76,7 @@ def body(settings: Settings, now: datetime | None = None) -> int:
         new.write_json("manifest.json", {"job": "replenish", "release": release.number, "run_id": new.run_id})
 
     folder = RunFolder.create(runs_root(settings), settings.run_id, fill)
-    file_latest(settings, made, folder.run_id, moment)
+    file_served(Path(settings.storage.root), made, folder.run_id, stamp(moment))
     show(*told(made, folder.path))
     return OK
 
@@ -299,13 +298,6 @@ def _assumed(frame: pd.DataFrame) -> dict[str, int]:
 def _one(values: pd.Series) -> float | None:
     """The value all share, None when they differ."""
     return float(values.iloc[0]) if values.nunique() == 1 else None
-
-
-def file_latest(settings: Settings, made: Mapping[str, Any], run_id: str, moment: datetime) -> Path:
-    """latest.json of `<storage.root>/orders`, for those who serve it: the summary and the dearest orders."""
-    root = Path(settings.storage.root) / LATEST
-    root.mkdir(parents=True, exist_ok=True)
-    return write_whole(root / "latest.json", lambda path: write_json(path, latest_of(made, run_id, stamp(moment))))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from demand.errors import VersionUnreadable
 from evaluation.monitoring_folder import MonitoringFolder
+from models.proposals import Proposals
 from models.registry import Registry
 from serve_app.book import Book
 from serve_app.problems import public
@@ -62,9 +63,9 @@ class Releases:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def orders(self) -> Path:
-        """Where `jobs.replenish` files the newest proposal."""
-        return self.monitoring.root.parent / "orders"
+    def proposals(self) -> Proposals:
+        """What `jobs.replenish` proposed to order."""
+        return Proposals(self.storage_root / "orders")
 
     @property
     def storage_root(self) -> Path:

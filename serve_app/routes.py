@@ -22,7 +22,7 @@ from serve_app.answers.finetune import finetune
 from serve_app.answers.insights import insights
 from serve_app.answers.measures import accuracy, data_quality, features, leaderboard
 from serve_app.answers.monitoring import monitoring, monitoring_history
-from serve_app.answers.orders import order_proposal
+from serve_app.answers.orders import order_proposal, order_proposals
 from serve_app.answers.releases import changes, releases
 from serve_app.answers.styles import style, styles
 from serve_app.answers.summaries import forecast_report, validation_summary
@@ -42,6 +42,7 @@ from serve_app.schemas.parameters import (
     NoParameters,
     Parameters,
     ProposalParameters,
+    ProposalsParameters,
     ReleasesParameters,
     ReportParameters,
     StyleParameters,
@@ -129,8 +130,10 @@ ROUTES: tuple[Route[Any], ...] = (
           of_monitoring.HistoryAnswer, "Accuracy, quality and alerts over time", "monitoring-history.json",
           asks="releases"),
     Route("GET", "/api/order-proposal", ProposalParameters, order_proposal, of_orders.ProposalAnswers,
-          "The newest purchase proposal: what to order now, by supplier, and why", "order-proposal.json",
-          asks="releases"),
+          "A purchase proposal, the newest or that of a run: what to order, by supplier, and why",
+          "order-proposal.json", asks="releases"),
+    Route("GET", "/api/order-proposals", ProposalsParameters, order_proposals, of_orders.ProposalsAnswers,
+          "The purchase proposals that are kept, newest first", "order-proposals.json", asks="releases"),
     Route("GET", "/api/finetune", NoParameters, finetune, of_finetune.FinetuneOrNone,
           "What was last learned from a table of the company's own", "finetune.json", asks="releases"),
 )  # fmt: skip

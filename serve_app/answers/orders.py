@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +13,6 @@ from demand.errors import VersionUnreadable
 from demand.panel import Floats, Panel
 from demand.settings import build
 from models.base import Forecast
-from models.files import read_json
 from models.inventory.decide import Decided, decide
 from models.inventory.features import seasonality_index
 from models.inventory.items import Items
@@ -23,10 +21,12 @@ from models.inventory.paths import Days, forecast_paths
 from models.inventory.policies import POLICIES
 from models.inventory.search import chunks, window_days
 from models.inventory.settings import InventorySettings
+from models.proposals import Proposals
 from serve_app.answers.asked import Answer, head, page
 from serve_app.book import Book
+from serve_app.problems import Refused
 from serve_app.schemas.orders import OrderItem, OrderRequest
-from serve_app.schemas.parameters import ProposalParameters
+from serve_app.schemas.parameters import ProposalParameters, ProposalsParameters
 from serve_app.schemas.units import number, units
 
 MEMORY_MB = 32.0  # of one answer's arrays: several are made at once
@@ -38,10 +38,10 @@ _FIGURES = ("on_shelf", "on_order", "allocated", "unit_cost", "lead_time_days", 
 
 
 class Filed(Protocol):
-    """Where the newest proposal lies: unlike a Book it changes, with every run."""
+    """Where the proposals lie: unlike a Book it changes, with every run."""
 
     @property
-    def orders(self) -> Path: ...
+    def proposals(self) -> Proposals: ...
 
 
 def order_quantities(book: Book, asked: OrderRequest) -> Answer:
@@ -99,23 +99,61 @@ def _decide(
 
 
 def order_proposal(filed: Filed, asked: ProposalParameters, today: date) -> Answer:
-    """The newest proposal, a page of its orders. Raises VersionUnreadable for a damaged file."""
-    path = filed.orders / "latest.json"
-    if not path.is_file():
+    """A page of the orders of one proposal, the newest where none is named. Raises Refused (404) for one that is not
+    kept, VersionUnreadable for a damaged file."""
+    told = filed.proposals.latest() if asked.run_id is None else filed.proposals.of(asked.run_id)
+    if told is None and asked.run_id is not None:
+        raise unknown_proposal()
+    if told is None:
         return {"status": "no_data", "reason": NEXT_STEP}
-    told = read_json(path)
     try:
-        return _proposal(told, asked)
+        csv = csv_url(told["run_id"]) if filed.proposals.csv(told["run_id"]) is not None else None
+        return _proposal(told, asked, csv)
     except (KeyError, TypeError, AttributeError) as error:
-        raise VersionUnreadable("the newest proposal is not whole", file=path.name, cause=repr(error)) from None
+        raise VersionUnreadable("the proposal is not whole", cause=repr(error)) from None
 
 
-def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
+def order_proposals(filed: Filed, asked: ProposalsParameters, today: date) -> Answer:
+    """The proposals that are kept, the newest first. Raises VersionUnreadable for a damaged file."""
+    heads = filed.proposals.heads()
+    if not heads:
+        return {"status": "no_data", "reason": NEXT_STEP}
+    end = None if asked.limit is None else asked.offset + asked.limit
+    try:
+        shown = [_head(head) for head in heads[asked.offset : end]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VersionUnreadable("a proposal is not whole", cause=repr(error)) from None
+    return {"status": "success", "proposals": shown,
+            "pagination": page(len(heads), len(shown), asked.offset, asked.limit)}  # fmt: skip
+
+
+def csv_url(run_id: str) -> str:
+    """Where the file of all orders of a proposal is fetched."""
+    return f"/api/order-proposals/{run_id}"
+
+
+def unknown_proposal() -> Refused:
+    """The 404 of a proposal that is not kept."""
+    return Refused(404, "unknown_proposal", "no proposal of this run is kept. GET /api/order-proposals lists those "
+                   "that are", "run_id")  # fmt: skip
+
+
+def _head(head: Mapping[str, Any]) -> Answer:
+    same = ("run_id", "release", "origin", "kind", "unit", "method")
+    return {"generated_at": head["at"], **{name: head[name] for name in same}, "items": _counted(head["items"]),
+            "csv_url": csv_url(head["run_id"])}  # fmt: skip
+
+
+def _counted(items: Mapping[str, int]) -> dict[str, int]:
+    return {"items_in": items["in"], **{name: items[name] for name in ("ordered", "nothing_needed", "no_data")}}
+
+
+def _proposal(told: Mapping[str, Any], asked: ProposalParameters, csv: str | None) -> Answer:
     if told["status"] == "no_data":
         return {"status": "no_data", "reason": _undecided(told), "generated_at": told["at"], "release": told["release"]}
     end = None if asked.limit is None else asked.offset + asked.limit
     shown = told["orders"][asked.offset : end]
-    n, cost = told["items"], told["cost"] or {}
+    cost = told["cost"] or {}
     return {
         "status": "success",
         "generated_at": told["at"],
@@ -123,7 +161,7 @@ def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
             name: told[name] for name in ("run_id", "release", "origin", "kind", "method", "method_reason", "suppliers")
         },
         "units": units(told["unit"], (), ("service", "wanted_service")),
-        "items": {"items_in": n["in"], **{name: n[name] for name in ("ordered", "nothing_needed", "no_data")}},
+        "items": _counted(told["items"]),
         "missing": _counts(told["missing"]),
         "assumed": _counts(told["assumed"]),
         "unreachable": told["unreachable"],
@@ -132,6 +170,7 @@ def _proposal(told: Mapping[str, Any], asked: ProposalParameters) -> Answer:
         "costs": [{"policy": name, "cost": value} for name, value in cost.items()],
         "orders": [_order(one) for one in shown],
         "kept": len(told["orders"]),
+        "csv_url": csv,
         "pagination": page(len(told["orders"]), len(shown), asked.offset, asked.limit),
     }
 

@@ -1,4 +1,4 @@
-"""`POST /api/order-quantities` and `GET /api/order-proposal`."""
+"""`POST /api/order-quantities`, `GET /api/order-proposal` and `/api/order-proposals`."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class JoinCounts(Body):
 
 
 class ProposalAnswer(Body):
-    """The newest purchase proposal of `jobs.replenish`, as it was filed."""
+    """A purchase proposal of `jobs.replenish`, as it was filed."""
 
     status: Literal["success"]
     generated_at: Annotated[str, Field(description="When the proposal was made (UTC)")]
@@ -202,8 +202,34 @@ class ProposalAnswer(Body):
     costs: list[PolicyCost]
     suppliers: list[Supplier]
     orders: list[Order]
-    kept: Annotated[int, Field(description="Orders kept to be served, the dearest first; the file of the run has all")]
+    kept: Annotated[int, Field(description="Orders kept to be shown, the dearest first; the file of csv_url has all")]
+    csv_url: Annotated[str | None, Field(description="All orders as CSV; null: that file is not kept any more")]
     pagination: Pagination
 
 
 ProposalAnswers = ProposalAnswer | NoData
+
+
+class ProposalHead(Body):
+    """One purchase proposal that is kept."""
+
+    run_id: str
+    generated_at: Annotated[str, Field(description="When the proposal was made (UTC)")]
+    release: int
+    origin: Annotated[str, Field(description="The newest period the forecast knew")]
+    kind: Literal["styles", "yarns"]
+    unit: Annotated[str, Field(description="Of quantities; empty: the data does not say one")]
+    method: str
+    items: ItemCounts
+    csv_url: Annotated[str, Field(description="All orders as CSV")]
+
+
+class ProposalsAnswer(Body):
+    """The purchase proposals that are kept, the newest first."""
+
+    status: Literal["success"]
+    proposals: list[ProposalHead]
+    pagination: Pagination
+
+
+ProposalsAnswers = ProposalsAnswer | NoData

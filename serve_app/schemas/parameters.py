@@ -182,6 +182,14 @@ class MonitoringParameters(_Paged):
 class ProposalParameters(_Paged):
     """`GET /api/order-proposal`; limit and offset are of its orders."""
 
+    run_id: Annotated[
+        Name | None, Field(description="The run that made the proposal, see /api/order-proposals; default the newest")
+    ] = None
+
+
+class ProposalsParameters(_Paged):
+    """`GET /api/order-proposals`."""
+
 
 class MonitoringHistoryParameters(_Paged):
     """`GET /api/monitoring/history`."""

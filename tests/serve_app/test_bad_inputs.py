@@ -55,7 +55,7 @@ def every_route(app):
     for route in app.router.routes:
         assert isinstance(route, APIRoute)
         path = route.path.replace("{style:path}", "S000").replace("{name}", "app.css")
-        path = path.replace("{job_id}", "1").replace("{data_id}", "0" * 64)
+        path = path.replace("{job_id}", "1").replace("{data_id}", "0" * 64).replace("{run_id}", "r")
         for method in sorted(route.methods):
             yield method, path
 

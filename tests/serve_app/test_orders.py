@@ -151,6 +151,8 @@ def test_when_nothing_was_proposed_then_the_next_step_is_said(tmp_path):
     answer = ask("/api/order-proposal", desk_of(Registry(tmp_path / "registry")))
     assert answer["status"] == "no_data"
     assert "python -m jobs.replenish" in answer["reason"]
+    listed = ask("/api/order-proposals", desk_of(Registry(tmp_path / "registry")))
+    assert (listed["status"], listed["reason"]) == ("no_data", answer["reason"])
 
 
 def test_when_a_proposal_is_filed_then_its_figures_are_answered_and_shown(client, root):
@@ -166,6 +168,37 @@ def test_when_a_proposal_is_filed_then_its_figures_are_answered_and_shown(client
     assert page.status_code == 200
     assert "Mill A" in page.text
     assert page.text.count("<h1>") == 1
+
+
+def test_when_a_proposal_follows_then_the_one_before_is_still_answered_shown_and_fetched(client, tmp_path):
+    root = make_ensemble_release(tmp_path)
+    propose_at(root, growing_panel(), "first")
+    state = State(Config(ServeSettings(), str(root.parent), "registry"))
+    state.following.look()
+    own = Client(build(state, None))
+    before = own.get("/api/order-proposal").json()
+    propose_at(root, growing_panel(), "second")
+    assert own.get("/api/order-proposal").json()["run_id"] == "second"
+    assert own.get("/api/order-proposal?run_id=first").json() == before
+    kept = ask("/api/order-proposals", desk_of(Registry(root)))
+    assert [one["run_id"] for one in kept["proposals"]] == ["second", "first"]
+    assert kept["proposals"][1]["items"] == before["items"]
+    assert ask("/api/order-proposals", desk_of(Registry(root)), limit=1, offset=1)["proposals"] == kept["proposals"][1:]
+    for one in kept["proposals"]:
+        file = own.get(one["csv_url"])
+        assert file.headers["content-type"].startswith("text/csv")
+        assert f"proposal-{one['run_id']}.csv" in file.headers["content-disposition"]
+        assert file.content == (root.parent / "runs" / one["run_id"] / "proposal.csv").read_bytes()
+    page = own.get("/orders?run=first").text
+    assert 'href="/api/order-proposals/first"' in page.split("Proposals so far")[0]
+    assert 'href="/orders?run=second"' in page
+
+
+@pytest.mark.parametrize("name", ["nobody", "..", "%2e%2e", "..%2flatest.json", "proposal%00", "/etc", "Proposal"])
+def test_when_a_proposal_is_not_kept_then_404_whatever_the_name(client, name):
+    assert client.get(f"/api/order-proposals/{name}").status_code == 404
+    assert client.get(f"/api/order-proposal?run_id={name}").status_code == 404
+    assert client.get(f"/orders?run={name}").status_code == 404
 
 
 def test_when_nothing_could_be_decided_then_the_answer_is_no_data_with_the_reasons(client, root, tmp_path):

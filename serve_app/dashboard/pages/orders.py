@@ -1,13 +1,13 @@
-"""What to buy now: the newest purchase proposal."""
+"""What to buy now: the newest purchase proposal, or an earlier one, and its file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serve_app.dashboard.blocks import Block, Cell, Note, Section, Table, Tile, Tiles
+from serve_app.dashboard.blocks import Block, Cell, Finding, Findings, Note, Section, Table, Tile, Tiles
 from serve_app.dashboard.frame import Api, Page, Query
-from serve_app.dashboard.parts import no_data, pager, unit_of, whole
+from serve_app.dashboard.parts import link, no_data, pager, unit_of, whole
 from serve_app.dashboard.shown import moment, number, quantity, share
 
 LIMIT = 50
@@ -16,17 +16,21 @@ POLICIES = {"chosen": "as proposed", "without_orders": "without orders", "eoq_ro
 
 
 def build(api: Api, query: Query) -> Sequence[Section]:
-    answer = api.get("/api/order-proposal", offset=whole(query, "offset", 0), limit=LIMIT)
+    run = query.get("run") or None
+    named = {} if run is None else {"run_id": run}
+    answer = api.get("/api/order-proposal", **named, offset=whole(query, "offset", 0), limit=LIMIT)
+    kept = api.get("/api/order-proposals")
     empty = no_data(answer)
     if empty:
-        return [Section("", [empty])]
+        return [Section("", [empty]), *_earlier(kept, "")]
     unit = unit_of(answer)
     return [
-        Section("", [_tiles(answer), *_lacking(answer)]),
+        Section("", [_tiles(answer), *_file(answer), *_lacking(answer)]),
         Section("By supplier", [_suppliers(answer["suppliers"], unit)]),
-        Section("What to order", [_orders(answer["orders"], unit), *pager("/orders", answer["pagination"]),
+        Section("What to order", [_orders(answer["orders"], unit), *pager("/orders", answer["pagination"], run=run),
                                   *_left_out(answer)]),
         Section("Beside simple rules", [_costs(answer["costs"])]),
+        *_earlier(kept, answer["run_id"]),
     ]  # fmt: skip
 
 
@@ -40,6 +44,32 @@ def _tiles(answer: Mapping[str, Any]) -> Tiles:
         Tile("Decided by", answer["method"].replace("_", " "), answer["method_reason"]),
         Tile("Proposed", moment(answer["generated_at"]), f"release {answer['release']}, data to {answer['origin']}"),
     ])  # fmt: skip
+
+
+def _file(answer: Mapping[str, Any]) -> list[Block]:
+    if answer["csv_url"] is None:
+        return []
+    return [
+        Findings([Finding("All orders, for a spreadsheet or the ERP:", [Cell("CSV file", href=answer["csv_url"])])])
+    ]
+
+
+def _earlier(kept: Mapping[str, Any], shown: str) -> list[Section]:
+    """The proposals that are kept; nothing where none is."""
+    if kept["status"] != "success":
+        return []
+    columns = (("proposed", False), ("to order", True), ("no data", True), ("decided by", False), ("release", True),
+               ("data to", False), ("file", False))  # fmt: skip
+    rows = [
+        [Cell(moment(one["generated_at"]), href=link("/orders", run=one["run_id"])),
+         number(one["items"]["ordered"], f"{one['items']['ordered']:,} of {one['items']['items_in']:,} {one['kind']}"),
+         number(one["items"]["no_data"], f"{one['items']['no_data']:,}"), Cell(one["method"].replace("_", " ")),
+         number(one["release"], str(one["release"])), Cell(one["origin"]), Cell("CSV", href=one["csv_url"])]
+        for one in kept["proposals"]
+    ]  # fmt: skip
+    marked = frozenset(i for i, one in enumerate(kept["proposals"]) if one["run_id"] == shown)
+    return [Section("Proposals so far", [Table("proposals", columns, rows, "Purchase proposals, the newest first",
+                                               "None.", marked)])]  # fmt: skip
 
 
 def _lacking(answer: Mapping[str, Any]) -> list[Block]:
@@ -84,7 +114,11 @@ def _orders(orders: Sequence[Mapping[str, Any]], unit: str) -> Table:
 
 def _left_out(answer: Mapping[str, Any]) -> list[Block]:
     more = answer["items"]["ordered"] - answer["kept"]
-    return [Note(f"{more:,} smaller orders are in proposal.csv of run {answer['run_id']} only.")] if more > 0 else []
+    return (
+        [Note(f"{more:,} smaller orders are in the file only, proposal.csv of run {answer['run_id']}.")]
+        if more > 0
+        else []
+    )
 
 
 def _costs(costs: Sequence[Mapping[str, Any]]) -> Table:
