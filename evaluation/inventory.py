@@ -112,7 +112,8 @@ def report(judged: Judged, target: float, alone: Judged | None = None) -> dict[s
     stock at hand buy beyond the wanted. realised_error: the standard error of the realised gap, of items drawn as these
     were (their dates as they are); null for fewer than two items. binding_gap, binding_error: the same of those of the
     decisions (n_binding) whose order the wanted service made larger than the costs ask for. surprise, surprise_error:
-    realised gap less expected gap, the error of what the paths promised, and its standard error.
+    realised gap less expected gap, the error of what the paths promised, and its standard error. demand_ratio: what was
+    demanded / what the paths expected, of sums over the decisions that can be reached; null where that is 0.
     beyond_bound: realised cost above the clairvoyant's, who serves as wanted; a policy that serves less may cost less
     and be below 0. equal_service: see `at_equal_service`. target: of 1 - WAPE of the surrogate's quantities.
     alone: the same decisions `priced_by_service`; `service_alone` has their counts and rows, and `service_within` of
@@ -122,7 +123,7 @@ def report(judged: Judged, target: float, alone: Judged | None = None) -> dict[s
     by_name = {row["policy"]: row for row in rows}
     told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()),
                             "n_binding": int(judged.binding.sum()), "policies": rows,
-                            "equal_service": at_equal_service(judged)}  # fmt: skip
+                            "demand_ratio": _demand_ratio(judged), "equal_service": at_equal_service(judged)}  # fmt: skip
     if alone is not None:
         told["service_alone"] = {"n": alone.n, "n_reachable": int(alone.reachable.sum()),
                                  "n_binding": int(alone.binding.sum()),
@@ -244,6 +245,11 @@ def _service(judged: Judged, of: Outcome, kept: NDArray[np.bool_]) -> tuple[floa
         return None, None
     service = 1 - float(of.short[kept].sum()) / total
     return service, service - float((of.demanded * judged.wanted)[kept].sum()) / total
+
+
+def _demand_ratio(judged: Judged) -> float | None:
+    said, came = (float(of[EXACT].demanded[judged.reachable].sum()) for of in (judged.expected, judged.realised))
+    return came / said if said > 0 else None
 
 
 def _surprise(judged: Judged, promised: Outcome | None, came: Outcome) -> dict[str, float | None]:

@@ -147,6 +147,7 @@ def _entry(
     """What the history and the summary say of the training (contract 8.2)."""
     rows = {row["policy"]: row for row in report["policies"]}
     own = rows[SURROGATE]
+    alone = next(row for row in report["service_alone"]["policies"] if row["policy"] == SURROGATE)
     ranked = sorted(made.fitted.importances().items(), key=lambda one: -one[1])
     recipe = replace(OrderSurrogate.from_config(settings.models[KIND]))
     return {
@@ -155,7 +156,9 @@ def _entry(
             "target": settings.models[KIND].min_accuracy_threshold, "target_met": not report["below_threshold"],
             "regret": own["expected_regret"], "realised_regret": own["realised_regret"],
             "service": own["realised_service"], "service_gap": own["realised_gap"],
-            "service_gap_error": own["realised_error"],
+            "service_gap_error": own["realised_error"], "service_promised": own["expected_gap"],
+            "service_alone_gap": alone["realised_gap"], "service_alone_gap_error": alone["realised_error"],
+            "service_within": report["surrogate"]["service_within"],
             **{f"{name}_regret": rows[name]["expected_regret"] for name in POLICIES},
             "clairvoyant_cost": rows[CLAIRVOYANT]["realised_cost"], "realised_cost": own["realised_cost"],
             "recommended": report["recommended"]["policy"], "savings": report["savings"],
@@ -172,6 +175,7 @@ def _entry(
 
 def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[str]:
     rows = {row["policy"]: row for row in report["policies"]}
+    alone = next(row for row in report["service_alone"]["policies"] if row["policy"] == SURROGATE)
     met = "missed" if report["below_threshold"] else "met"
     quantity, items = report["quantity"], report["items"]
     lost, asked = (sum(one[name] for one in report["decisions"].values()) for name in ("not_known", "asked"))
@@ -190,13 +194,23 @@ def _lines(report: Mapping[str, Any], reasons: list[str], place: str) -> list[st
         f"the exact search {_share(rows['exact']['beyond_bound'])}",
         f"Service   {_share(rows[SURROGATE]['realised_service'])} where it can be had, "
         f"{_points(rows[SURROGATE]['realised_gap'])} against what is wanted (standard error "
-        f"{_points(rows[SURROGATE]['realised_error'], '')}); on the paths {_points(rows[SURROGATE]['expected_gap'])}",
+        f"{_points(rows[SURROGATE]['realised_error'], '')})",
+        f"Promised  {_points(rows[SURROGATE]['expected_gap'])} by the paths: the promise is off by "
+        f"{_points(rows[SURROGATE]['surprise'])} (standard error {_points(rows[SURROGATE]['surprise_error'], '')}); "
+        f"{_share(report['demand_ratio'])} of the demand they expect came",
+        f"Wanted    {_within(report['surrogate']['service_within'])}: where nothing but the wanted service is bought "
+        f"(a unit short costs nothing) {_points(alone['realised_gap'])} (standard error "
+        f"{_points(alone['realised_error'], '')}), promised {_points(alone['expected_gap'])}",
         f"Equal     asked for no more service than theirs the exact search costs less by {same} (on what followed)",
         f"Quantity  {accuracy} of 1 - WAPE, target {met}",
         f"Use       {report['recommended']['policy']}: {report['recommended']['words']}",
         f"Serving   {'yes' if not reasons else 'no: ' + '; '.join(reasons)}",
         f"Release   {place}",
     ]  # fmt: skip
+
+
+def _within(value: bool | None) -> str:
+    return "not known" if value is None else f"{'within' if value else 'not within'} two points"
 
 
 def _share(value: float | None) -> str:

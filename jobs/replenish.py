@@ -44,6 +44,7 @@ from models.inventory.paths import Days
 from models.inventory.policies import POLICIES
 from models.inventory.search import window_days
 from models.inventory.surrogate import KIND, FittedSurrogate
+from models.registry import Registry
 from models.release import Release
 
 STALE_DAYS = DEFAULT_RULES["stale_days"].limit
@@ -135,7 +136,7 @@ def _with_demand(
 
 def choose(settings: Settings, n: int, kind: str) -> Method:
     """The method of `inventory.method`; with auto the simple policy that the newest judgement of items of this kind
-    found cheaper, else the exact search, above `exact_items` the surrogate.
+    recommends, else the exact search, above `exact_items` the surrogate.
 
     Raises SettingsError when a surrogate is asked for and none serves, or none may: enable_ml is false or the model
     disabled.
@@ -152,22 +153,26 @@ def choose(settings: Settings, n: int, kind: str) -> Method:
     if asked == "surrogate" and not serves:
         raise SettingsError("no surrogate serves", key="inventory.method", found=asked, releases=registry.numbers(),
                             hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
-    if asked == "surrogate" or (serves and n > settings.inventory.exact_items):
-        release = registry.open("champion")
-        why = "inventory.method" if asked == "surrogate" else f"{n} items are more than inventory.exact_items"
-        return Method("surrogate", why, FittedSurrogate.load(release.file(MODEL)), release.number)
-    newest = max(
-        registry.numbers(), default=0
-    )  # what it learned about the policies counts, also where the surrogate may not serve
-    if not newest:
+    if asked == "surrogate":
+        return _surrogate(registry, "inventory.method")
+    # What the newest judgement says of the policies counts, also where its surrogate may not serve.
+    newest = max(registry.numbers(), default=0)
+    card = read_card(registry.open(newest).file(MODEL)) if newest else None
+    judged_on = None if card is None else card.get("report", {}).get("kind", kind)
+    if card is not None and judged_on == kind and card["recommended"]["policy"] in POLICIES:
+        return Method(card["recommended"]["policy"], card["recommended"]["words"], None, newest)
+    if serves and n > settings.inventory.exact_items:
+        return _surrogate(registry, f"{n} items are more than inventory.exact_items")
+    if card is None:
         return Method("exact", "no judgement of earlier decisions is kept")
-    card = read_card(registry.open(newest).file(MODEL))
-    judged, of = card["recommended"], card.get("report", {}).get("kind", kind)
-    if of != kind:
-        return Method("exact", f"earlier decisions were judged on {of}, not on {kind}", None, newest)
-    if judged["policy"] in POLICIES:
-        return Method(judged["policy"], judged["words"], None, newest)
+    if judged_on != kind:
+        return Method("exact", f"earlier decisions were judged on {judged_on}, not on {kind}", None, newest)
     return Method("exact", "no simple policy was cheaper on earlier decisions", None, newest)
+
+
+def _surrogate(registry: Registry, why: str) -> Method:
+    release = registry.open("champion")
+    return Method("surrogate", why, FittedSurrogate.load(release.file(MODEL)), release.number)
 
 
 def _decide(

@@ -66,7 +66,8 @@ def main(folder: Path, n_items: int) -> None:
         found = study(panel, drawn(panel.ids, SEED), OrderSurrogate(), SETTINGS, target=TARGET)
         told = found.told
         print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
-              f"{time.perf_counter() - began:.0f} s; {told['recommended']['words']}")  # fmt: skip
+              f"{time.perf_counter() - began:.0f} s; demand came to {cell(told['demand_ratio'], '.3f')} of the paths'; "
+              f"{told['recommended']['words']}")  # fmt: skip
         table(told, told["policies"])
         for policy, row in told["equal_service"].items():
             print(f"exact at the service of {policy:10}: {cell(row['expected_share'], '6.1%')} cheaper on the paths, "

@@ -59,6 +59,7 @@ def told(tmp_path_factory) -> tuple[Path, Path, list[str]]:
         assert start(run, mark, root / "pipeline.log").wait(TRAINED_S) == 0, (root / "pipeline.log").read_text()
     tune(root / "s")
     panel = read_panel(Registry(root / "s" / "registry").open("champion").path / "panel")
+    propose_at(root / "s" / "registry", panel, "earlier", on_shelf=60.0)
     propose_at(root / "s" / "registry", panel)
     look_at(root / "s" / "registry", panel, days=35)
     release_yarns(root / "s", fitted_yarns())
@@ -195,6 +196,21 @@ def test_when_orders_are_proposed_then_suppliers_items_and_simple_rules_are_show
     assert window.texts("#t-orders tbody tr")
     assert "newsvendor" in window.text("#t-costs tbody")
     assert "no data" in window.text(".cards").lower()
+
+
+def test_when_an_earlier_proposal_is_chosen_then_it_is_shown_and_its_file_holds_all_of_its_orders(told, window, served):
+    window.open("/orders")
+    assert len(window.texts("#t-proposals tbody tr")) == 2
+    newest = window.text("#t-orders tbody")
+    with window.leaving():
+        window.find("#t-proposals tbody tr:last-child a").click()
+    assert "run=earlier" in window.driver.current_url
+    assert window.text("#t-orders tbody") != newest
+    file = window.find("ul.findings a").get_attribute("href")
+    assert file == f"{window.base}/api/order-proposals/earlier"
+    kept = (told[1] / "runs" / "earlier" / "proposal.csv").read_bytes()
+    assert served.get("/api/order-proposals/earlier").content == kept
+    assert len(kept.splitlines()) - 1 == len(window.texts("#t-orders tbody tr"))
 
 
 def test_when_a_short_yarn_is_opened_then_its_candidates_and_why_are_shown_and_another_can_be_asked_for(window):

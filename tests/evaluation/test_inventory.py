@@ -150,6 +150,9 @@ def test_when_items_are_drawn_again_then_the_error_of_the_promise_moves_by_its_s
                       for of in (judged.expected[EXACT], judged.realised[EXACT]))  # fmt: skip
         found.append(came - said)
     assert row["surprise_error"] == pytest.approx(np.std(found), rel=0.15)
+    kept = judged.reachable
+    ratio = judged.realised[EXACT].demanded[kept].sum() / judged.expected[EXACT].demanded[kept].sum()
+    assert report(judged, 0.78)["demand_ratio"] == pytest.approx(ratio)
     knowing = next(row for row in report(judged, 0.78)["policies"] if row["policy"] == CLAIRVOYANT)
     assert (knowing["surprise"], knowing["surprise_error"]) == (None, None)
 

@@ -12,7 +12,7 @@ from demand.calendar import Calendar
 from demand.company.tables import Company
 from demand.errors import DataError, FitError, SettingsError
 from demand.panel import Panel
-from jobs import compose
+from jobs import compose, replenish
 from jobs.fleet import decisions_of, registry_of
 from jobs.inventory_training import reasons_against, train
 from jobs.replenish import choose, propose
@@ -39,7 +39,7 @@ def told(tmp_path_factory):
             "parallel_training=false", "models.inventory_optimization.hyperparameters.n_estimators=40"]  # fmt: skip
 
 
-def test_when_trained_then_it_is_judged_kept_and_used(told):
+def test_when_trained_then_it_is_judged_kept_and_used(told, monkeypatch):
     settings = compose.load("train", [*told, "only=[inventory_optimization]"])
     entry, lines = train(settings, "study")
     assert entry["status"] == "success"
@@ -58,6 +58,10 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     assert all(one["expected_share"] >= -1e-9 for one in report["equal_service"].values())
     assert any(line.startswith("Equal") and all(f"than {name}" in line for name in POLICIES) for line in lines)
     assert entry["metrics"]["service_gap_error"] == rows["surrogate"]["realised_error"] > 0
+    alone = {row["policy"]: row for row in report["service_alone"]["policies"]}["surrogate"]
+    assert report["surrogate"]["service_within"] == (abs(alone["realised_gap"]) <= 0.02)
+    assert entry["metrics"]["service_alone_gap"] == alone["realised_gap"]
+    assert sum(line.startswith(("Promised", "Wanted")) for line in lines) == 2
     registry = decisions_of(settings, KIND)
     release = registry.open(entry["release"])
     fitted = FittedSurrogate.load(release.file("model"))
@@ -75,7 +79,13 @@ def test_when_trained_then_it_is_judged_kept_and_used(told):
     made = propose(asked, registry_of(asked).open("champion"), Company())
     assert made["summary"]["method"] == "surrogate"
     many = compose.load("replenish", [*told, "inventory.exact_items=10"])
-    assert choose(many, 24, "styles").name == "surrogate"
+    for policy in ("exact", "surrogate", *POLICIES):  # a recommended policy is used, however many items there are
+        judged = {"recommended": {"policy": policy, "words": "it was the cheapest"}, "report": {"kind": "styles"}}
+        monkeypatch.setattr(replenish, "read_card", lambda folder, card=judged: card)
+        method = choose(many, 24, "styles")
+        assert method.name == (policy if policy in POLICIES else "surrogate")
+        assert (method.why == "it was the cheapest") == (policy in POLICIES)
+        assert choose(many, 24, "yarns").name == "surrogate"
     for off in ("enable_ml=false", f"models.{KIND}.enabled=false"):
         simple = compose.load("replenish", [*told, "inventory.exact_items=10", off])
         assert choose(simple, 24, "styles").name != "surrogate"

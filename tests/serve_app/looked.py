@@ -33,12 +33,13 @@ def look_at(registry_root: Path, panel: Panel, days: int, factor: float = 1.0, r
     assert code == 0
 
 
-def propose_at(registry_root: Path, panel: Panel, run_id: str = "proposal") -> None:
-    """A purchase proposal for the styles of a made release: of the first half the costs and stock are known."""
+def propose_at(registry_root: Path, panel: Panel, run_id: str = "proposal", on_shelf: float = 200.0) -> None:
+    """A purchase proposal for the styles of a made release: of the first half the costs and stock are known, and each
+    style has `on_shelf` more on the shelf than the one before."""
     known = panel.ids[: panel.n_series // 2]
     table = pd.DataFrame(
         {
-            "item": known, "on_shelf": 200.0 * np.arange(len(known)), "unit_cost": 4.5, "lead_time_days": 14,
+            "item": known, "on_shelf": on_shelf * np.arange(len(known)), "unit_cost": 4.5, "lead_time_days": 14,
             "supplier": np.where(np.arange(len(known)) % 2, "Mill A", "Mill B"), "moq": 250,
         }
     )  # fmt: skip
