@@ -123,7 +123,8 @@ def report(judged: Judged, target: float, alone: Judged | None = None) -> dict[s
     by_name = {row["policy"]: row for row in rows}
     told: dict[str, Any] = {"n": judged.n, "n_reachable": int(judged.reachable.sum()),
                             "n_binding": int(judged.binding.sum()), "policies": rows,
-                            "demand_ratio": _demand_ratio(judged), "equal_service": at_equal_service(judged)}  # fmt: skip
+                            "demand_ratio": _demand_ratio(judged),
+                            "equal_service": at_equal_service(judged)}  # fmt: skip
     if alone is not None:
         told["service_alone"] = {"n": alone.n, "n_reachable": int(alone.reachable.sum()),
                                  "n_binding": int(alone.binding.sum()),
