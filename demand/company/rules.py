@@ -148,6 +148,11 @@ def _purchase_orders(rows: Rows) -> None:
     _needs(rows, "quantity_lb", "no quantity")
 
 
+def _record_only(rows: Rows) -> None:
+    rows.notes.append("for the record only: no order rests on it; on order is what the stock says, what is needed "
+                      "follows from the forecast and the bill of materials")  # fmt: skip
+
+
 def _receipts(rows: Rows) -> None:
     _needs(rows, "yarn_id", "no yarn id")
     quantity = rows.frame["quantity_lb"]
@@ -155,6 +160,7 @@ def _receipts(rows: Rows) -> None:
     late = rows.frame["week"].isna().to_numpy()
     rows.tell("past_due", late, "yarn_id")
     rows.tell("below_zero", (quantity < 0).to_numpy(), "yarn_id")
+    _record_only(rows)
 
 
 def _yarn_needs(rows: Rows) -> None:
@@ -162,12 +168,14 @@ def _yarn_needs(rows: Rows) -> None:
     _needs(rows, "style", "no style")
     quantity = rows.frame["quantity_lb"]
     rows.drop((quantity.isna() | (quantity == 0)).to_numpy(), "nothing needed")
+    _record_only(rows)
 
 
 def _yarn_weeks(rows: Rows) -> None:
     _needs(rows, "yarn_id", "no yarn id")
     figures = rows.frame[["demand_lb", "receipts_lb", "balance_lb"]]
     rows.drop(figures.isna().all(axis=1).to_numpy(), "no figure")
+    _record_only(rows)
 
 
 def _open_orders(rows: Rows) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from demand.company.read import read_company
+from demand.company.report import summary_lines
 from demand.company.settings import CompanySettings
 from demand.company.tables import COLUMNS
 from demand.errors import CalendarError, DataError, SchemaError, StorageError
@@ -205,6 +206,18 @@ def test_when_needs_by_style_are_read_then_percentages_are_shares_and_later_foll
     assert needs["share"].tolist() == [0.6, 0.6, 0.6]
     assert needs["quantity_lb"].tolist() == [1.0, 2.0, 9.0]
     assert needs["week"].astype(str).tolist() == ["2025-09-01", "2025-09-15", "2025-09-29"]
+
+
+def test_when_a_table_decides_nothing_then_the_reader_is_told_and_of_the_others_it_is_not(write):
+    receipts = "PO#,Desc#,9/1/2025,9/8/2025,9/15/2025\n1,7,1,2,3\n"
+    needs = "Style#,Desc#,Percentage,9/1/2025,9/8/2025,9/15/2025\nA/1,7,60,1,2,3\n"
+    weeks = "Yarn Demand by Week,,,\n,Demand,,\nDesc#,9/1/2025,9/8/2025,9/15/2025\n7,1,2,3\n"
+    company = read(receipts=write("r.csv", receipts), yarn_needs=write("n.csv", needs),
+                   yarn_weeks=write("w.csv", weeks), stock=write("s.csv", STOCK))  # fmt: skip
+    said = {name for name, report in company.reports.items() if any("for the record only" in n for n in report.notes)}
+    assert said == {"receipts", "yarn_needs", "yarn_weeks"}
+    assert "stock" in company.reports
+    assert " ".join(summary_lines(company)).count("for the record only") == 3
 
 
 def test_when_two_columns_are_one_week_then_it_is_refused(write):
