@@ -209,9 +209,10 @@ def test_when_needs_by_style_are_read_then_percentages_are_shares_and_later_foll
 
 
 def test_when_a_table_decides_nothing_then_the_reader_is_told_and_of_the_others_it_is_not(write):
-    receipts = "PO#,Desc#,9/1/2025,9/8/2025,9/15/2025\n1,7,1,2,3\n"
-    needs = "Style#,Desc#,Percentage,9/1/2025,9/8/2025,9/15/2025\nA/1,7,60,1,2,3\n"
-    weeks = "Yarn Demand by Week,,,\n,Demand,,\nDesc#,9/1/2025,9/8/2025,9/15/2025\n7,1,2,3\n"
+    receipts = "PO#,Desc#,2025-09-01,2025-09-08,2025-09-15\n1,7,1,2,3\n"
+    needs = "Style#,Desc#,Percentage,2025-09-01,2025-09-08,2025-09-15\nA/1,7,60,1,2,3\n"
+    weeks = "Yarn Demand by Week 2025-09-03,,,,,,,,,\n,Demand,,,,,Balance,,,\n"
+    weeks += "Desc#,This Week,Week 37,Week 38,Week 39,,This Week,Week 37,Week 38,Week 39\n7,1,2,3,4,,5,6,7,8\n"
     company = read(receipts=write("r.csv", receipts), yarn_needs=write("n.csv", needs),
                    yarn_weeks=write("w.csv", weeks), stock=write("s.csv", STOCK))  # fmt: skip
     said = {name for name, report in company.reports.items() if any("for the record only" in n for n in report.notes)}
