@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +17,12 @@ from demand.company.tables import COLUMNS, Company
 from serve_app.answers.columns import as_bytes
 from serve_app.answers.comparisons import days_of_cover
 from serve_app.answers.detailed import detailed
+from serve_app.dashboard import shown
 from serve_app.schemas.forecast import ChartForecast, FullForecast, MetricsForecast, SummaryForecast
 from serve_app.schemas.parameters import ForecastParameters
 from tests.serve_app.conftest import TODAY
 from tests.serve_app.made import make_release, open_book
+from tests.serve_app.test_dashboard import client_of
 
 STOCK = {"S000": 0.0, "S001": 50.0, "S002": 1e6, "S003": 900.0, "S011": 12.0}
 # style, balance, due: the history ends on 2025-08-31
@@ -156,6 +161,31 @@ def test_when_a_style_is_not_in_the_table_then_that_is_said_and_not_taken_for_ze
         block = next(value for name, value in answer.items() if name.endswith("_comparison"))
         assert block["status"] == "no_data"
         assert block["missing_table"] in block["reason"]
+
+
+def test_when_a_style_is_shown_then_its_stock_orders_and_machines_stand_beside_the_forecast(root, book):
+    client = client_of(root.parent)
+    for style in ("S000", "S001", "S002", "S003", "S004"):
+        page = unescape(client.get(f"/style?id={style}").text)
+        table = page.split('id="t-compared"')
+        if style == "S004":  # in none of the tables
+            assert len(table) == 1
+            assert "company.folder=FOLDER" in page
+            continue
+        rows = [re.sub(r"<[^>]+>", " ", row) for row in table[1].split("</table>")[0].split("<tr>")[2:]]
+        said = [" ".join(row.split()) for row in rows]
+        assert [row.split()[0] for row in said] == ["Finished", "Open", "Machines"]
+        wanted = (("stock", "stock_comparison", "forecast_vs_stock", "stock"),
+                  ("orders", "order_comparison", "forecast_vs_orders", "due"),
+                  ("capacity", "capacity_comparison", "forecast_vs_capacity", "capacity"))  # fmt: skip
+        for row, (compare, block, figures, figure) in zip(said, wanted, strict=True):
+            answer = ask(book, compare=compare, style=style)[block]
+            if answer["status"] == "success":
+                one = answer[figures][style]
+                assert f"{shown.quantity(one[figure])} {shown.quantity(one['forecast'])}" in row
+            else:
+                assert answer["reason"] in row
+    assert "40.0 overdue, 140 more than the stock" in unescape(client.get("/style?id=S000").text)
 
 
 def test_when_the_source_is_the_pipeline_then_totals_are_orders_by_their_day(book):

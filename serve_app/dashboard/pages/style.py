@@ -1,4 +1,4 @@
-"""One style: history, forecast, members with their weights and measured errors, and what-if."""
+"""One style: history, forecast, members with weights and measured errors, the company's tables, and what-if."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from serve_app.dashboard.blocks import Block, Cell, Chart, Field, Form, Note, Section, Table, Text, Tile, Tiles
 from serve_app.dashboard.charts import band, line, over_time
+from serve_app.dashboard.compared import compared
 from serve_app.dashboard.frame import Api, Page, Query
 from serve_app.dashboard.parts import ACTION_TONES, ACTIONS, MEMBERS, choice, dates_ahead, no_data, unit_of
 from serve_app.dashboard.shown import number, percent, quantity, share
@@ -31,6 +32,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         Section("", [*aged, _tiles(answer, unit), _chart(answer, unit), _chooser(style, model)]),
         Section("What is expected", _totals(answer, unit)),
         Section("Who says so", _members(answer, unit)),
+        Section("Stock, orders, machines", compared(api, style, model, unit)),
         Section("What if", _what_if(style, answer)),
     ]
 
