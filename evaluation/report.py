@@ -20,6 +20,7 @@ from evaluation import report_tables as tables
 from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
 from evaluation.report_decisions import Decisions, decisions_part
+from evaluation.report_hierarchy import hierarchy_table
 from evaluation.report_season import season_part
 from evaluation.season import MONTHS
 from models.base import Forecast
@@ -40,6 +41,7 @@ class ReportData:
     history, live the panel the live forecast was made from, and that forecast; members: {kind: its live forecast}
     targets       `targets_table`; weights: a row a style, a column a member; cleaning: the ingest's account
     decisions     `evaluation.report_decisions`: what was decided on the forecast; None where nothing was asked
+    hierarchy     `Hierarchy.as_json`: how styles, families and the total add up; None where no levels are set
     trend_analysis, seasonal_decomposition: whether these parts are shown
     failures      {model: cause}; timings: {stage: seconds}; settings, provenance: label -> value, for "how it was made"
     """
@@ -65,6 +67,7 @@ class ReportData:
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     decisions: Decisions | None = None
+    hierarchy: Mapping[str, Any] | None = None
     trend_analysis: bool = True
     seasonal_decomposition: bool = True
 
@@ -133,6 +136,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "board": tables.board_table(data.board, data.served),
         "levels": tables.levels_table(data.levels) if data.levels else None,
         "steps": tables.steps_table(data.steps) if data.steps else None,
+        "hierarchy": hierarchy_table(data.hierarchy) if data.hierarchy else None,
         "targets": tables.targets_rows(targets) if targets is not None else None,
         "targets_summary": tables.targets_summary(targets) if targets is not None else None,
         "heaviest": tables.heaviest_table(data.outcomes),

@@ -14,6 +14,7 @@ from demand.panel import Panel
 from demand.settings import build
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, member_results
 from evaluation.folds import Fold
+from evaluation.hierarchy import HierarchySettings, reconcile
 from models.base import FitContext, Forecast, ForecastSpec
 from models.catalog import load_fitted
 from models.ensemble import KIND, EnsembleSettings
@@ -38,6 +39,11 @@ def released_question(release: Release) -> Question:
     spec = ForecastSpec(int(card["horizon"]), tuple(card["levels"]))
     context = FitContext(season=int(card["season"]), seed=int(config["seed"]))
     return Question(spec, context, card["blanks"], build(OutlierSettings, outliers, "cleaning"))
+
+
+def released_hierarchy(release: Release) -> HierarchySettings:
+    """How the means of a release add up; without levels for one made before there were any."""
+    return build(HierarchySettings, dict(release.config().get("hierarchy") or {}), "hierarchy")
 
 
 def member_forecasts(
@@ -89,13 +95,13 @@ def laid_on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
 
 def served_forecast(
     release: Release, panel: Panel, members: Mapping[str, Forecast], fold: Fold, question: Question,
-    settings: EnsembleSettings,
+    settings: EnsembleSettings, hierarchy: HierarchySettings | None = None,
 ) -> Forecast:  # fmt: skip
     """What the release's served kind says at the fold's cutoff, a row for every series of the history there, signed.
 
     members: from `member_forecasts`. Weights and intervals of an ensemble come from what its members said at the
-    release's own origins beside what came since. Raises VersionUnreadable when the served model is not among the
-    members.
+    release's own origins beside what came since; with a `hierarchy` their means are reconciled as in its run. Raises
+    VersionUnreadable when the served model is not among the members.
     """
     served: str = release.json("card.json")["served"]
     history = question.history(panel, fold)
@@ -112,4 +118,8 @@ def served_forecast(
             raw[kind][forecast.origin] = laid_on(known, forecast, question)
     cutoffs = sorted({cutoff for by_cutoff in raw.values() for cutoff in by_cutoff} - {fold.cutoff})
     earlier = member_results(panel, raw, [Fold(cutoff, fold.horizon) for cutoff in cutoffs], question)
-    return ensemble_at(panel, raw, earlier, fold, question, settings).forecast
+    if hierarchy is None or not hierarchy.levels:
+        return ensemble_at(panel, raw, earlier, fold, question, settings).forecast
+    folds = [*(Fold(cutoff, fold.horizon) for cutoff in cutoffs), fold]
+    ensembles = [ensemble_at(panel, raw, earlier, one, question, settings) for one in folds]
+    return reconcile(panel, ensembles, question, hierarchy).at(fold.cutoff).ensemble.forecast

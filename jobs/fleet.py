@@ -53,6 +53,7 @@ from models.catalog import recipe
 from models.decision_release import KINDS as DECISIONS
 from models.decision_release import decision_registry
 from models.ensemble import KIND
+from models.reconciliation import Tree
 from models.registry import Registry, registry_at
 
 log = logging.getLogger(__name__)
@@ -221,6 +222,8 @@ def planned(
 ) -> tuple[Question, dict[str, Forecaster], Origins, Plan]:
     """The question, the recipes that are fitted, the origins and the plan of a run."""
     check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
+    if settings.hierarchy.levels:
+        Tree.of(panel, settings.hierarchy.levels)  # refused before anything is written or trained
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
     origins = intent.folds(question, panel.end) if intent else None

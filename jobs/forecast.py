@@ -12,7 +12,7 @@ from demand.errors import SettingsError
 from demand.ingest import ingest
 from demand.panel import Panel
 from evaluation.folds import Fold
-from evaluation.stored import member_forecasts, served_forecast
+from evaluation.stored import member_forecasts, released_hierarchy, served_forecast
 from jobs.carry import known_share, trained_to
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry_of, runs_root, write_config
@@ -38,7 +38,7 @@ def body(settings: Settings) -> int:
     history = question.history(panel, fold)
     members, unusable = member_forecasts(release, history, question)
     served: str = card["served"]
-    live = served_forecast(release, panel, members, fold, question, settings.ensemble)
+    live = served_forecast(release, panel, members, fold, question, settings.ensemble, released_hierarchy(release))
     status = np.where(live.made_by == served, "ok", "fell_back")
     outcomes = pd.DataFrame(
         {"unique_id": live.ids.astype(object), "status": status, "cause": live.reason, "made_by": live.made_by}
@@ -95,6 +95,12 @@ def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any])
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),
                **{key: stored.get(key) for key in ("only", "confidence_level", "confidence_intervals")}}  # fmt: skip
     decided["only"] = tuple(decided["only"]) if decided["only"] else None
+    levels = released_hierarchy(release).levels
+    if settings.hierarchy.levels not in ((), levels):
+        raise SettingsError(
+            "the release decides this", key="hierarchy.levels", found=list(settings.hierarchy.levels),
+            expected=list(levels), release=release.number, hint="Leave it out, or train with it",
+        )  # fmt: skip
     found = {key: getattr(settings, key) for key in decided}
     found["levels"] = found["levels"] and tuple(sorted(set(found["levels"])))
     raise_all(

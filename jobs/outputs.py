@@ -39,6 +39,9 @@ def write_tables(fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFr
     write_parquet(table, run.file("forecasts.parquet"))
     if verdict.live is not None:
         write_planner_files(verdict.live, run.path, verdict.served)
+    if verdict.hierarchy is not None:
+        shown = [fold.cutoff for fold in (*fleet.origins.scored, *fleet.origins.live)]
+        write_parquet(verdict.hierarchy.to_frame(shown, verdict.live), run.file("hierarchy.parquet"))
     if race.timings:
         rows = [{"task": t["task"], "model": k, "seconds": s, "peak_mb": t["peak_mb"]} for t in race.timings
                 for k, s in t["seconds"].items()]  # fmt: skip
@@ -109,6 +112,7 @@ def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
         importance={kind: importances(fleet, kind) for kind in race.raw},
         weights=dict(zip(newest.weights.members, map(float, newest.weights.fleet), strict=True)) if newest else {},
         recommendations=advice(verdict),
+        hierarchy=verdict.hierarchy.as_json() if verdict.hierarchy else None,
     )
     fleet.run.write_json("backtest.json", value)
     return status
@@ -162,6 +166,8 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     if verdict.live is not None:
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
         lines.append(f"Served    {verdict.served}{_measured(verdict)}{why}")
+    if verdict.hierarchy is not None:
+        lines.append(f"Adding up {verdict.hierarchy.sentence()}")
     lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]
     took = [f"{name} {value:.0f} s" for name, value in fleet.stages.items() if value >= SHOWN_S]
     lines.append(f"Time      {', '.join(took) or 'under a second'}")

@@ -21,6 +21,7 @@ from demand.masking import masked
 from demand.moments import stamp
 from demand.settings import STRICT, build, refuse_unknown
 from demand.sources import SourceSettings
+from evaluation.hierarchy import HierarchySettings
 from features.settings import FeatureSettings
 from features.yarn_settings import SubstitutionSettings
 from jobs.due import ScheduleSettings
@@ -96,6 +97,7 @@ class Settings:
     inventory: InventorySettings = field(default_factory=InventorySettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
+    hierarchy: HierarchySettings = field(default_factory=HierarchySettings)
     gate: GateSettings = field(default_factory=GateSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)

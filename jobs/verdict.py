@@ -13,6 +13,7 @@ import pandas as pd
 from demand.panel import Panel
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, ensemble_result, member_results
 from evaluation.classes import demand_classes
+from evaluation.hierarchy import Hierarchy, reconcile
 from evaluation.leaderboard import ZERO_RULE, best_model, leaderboard, paired_test
 from evaluation.metrics import Measures, by_style, measure
 from evaluation.results import FoldResult
@@ -41,7 +42,8 @@ class Verdict:
     """Everything that is reported, in memory.
 
     results: model -> its scored folds, complete. ensembles: cutoff -> the ensemble there. served: the kind whose live
-    forecast is released. live: that forecast, a row for every series (None in a pure backtest).
+    forecast is released. live: that forecast, a row for every series (None in a pure backtest). hierarchy: how the
+    ensemble's means add up, over all origins; None where no levels are set or no ensemble ran.
     """
 
     board: pd.DataFrame
@@ -52,6 +54,7 @@ class Verdict:
     served: str
     live: Forecast | None
     live_members: Mapping[str, Forecast]
+    hierarchy: Hierarchy | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Measures]:
@@ -70,9 +73,15 @@ def judge(panel: Panel, race: Race, origins: Origins, question: Question, settin
         for model, of_model in earlier.items()
     }
     ensembles: dict[int, EnsembleAt] = {}
+    hierarchy = None
     if _with_ensemble(race, ensemble, settings):
-        for fold in (*origins.scored, *origins.live):
+        adds_up = bool(settings.hierarchy.levels)
+        for fold in (*(origins.inner if adds_up else ()), *origins.scored, *origins.live):
             ensembles[fold.cutoff] = ensemble_at(panel, race.raw, earlier, fold, question, ensemble)
+        if adds_up:
+            hierarchy = reconcile(panel, list(ensembles.values()), question, settings.hierarchy)
+            served_at = {fold.cutoff for fold in (*origins.scored, *origins.live)}
+            ensembles = {cutoff: hierarchy.at(cutoff).ensemble for cutoff in ensembles if cutoff in served_at}
         results[KIND] = [ensemble_result(ensembles[fold.cutoff], panel, question) for fold in origins.scored]
     metric = settings.selection.model_selection_metric
     thresholds = {kind: config.min_accuracy_threshold for kind, config in settings.models.items()}
@@ -89,7 +98,7 @@ def judge(panel: Panel, race: Race, origins: Origins, question: Question, settin
             for kind, by_cutoff in race.raw.items()
         }
         live = ensembles[fold.cutoff].forecast if served == KIND else members[served]
-    return Verdict(board, results, ensembles, best, gate, served, live, members)
+    return Verdict(board, results, ensembles, best, gate, served, live, members, hierarchy)
 
 
 def _with_ensemble(race: Race, ensemble: EnsembleSettings, settings: Settings) -> bool:
