@@ -32,13 +32,14 @@ def backtest_json(
     weights: Mapping[str, float] | None = None,
     recommendations: Sequence[str] = (),
     hierarchy: Mapping[str, Any] | None = None,
+    newborns: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The backtest file's content: plain lists, dicts, text and finite numbers; what is undefined is None.
 
     results, board: of `leaderboard`. status is the caller's: it knows what was asked for. errors: {model: cause} of the
     models without a row of their own; those in `skipped` declined the data, the others failed. importance: {model:
-    {feature: share}}. weights: {member: weight} of the ensemble. data_points: cells of the whole panel. hierarchy: of
-    `Hierarchy.as_json`; left out without one.
+    {feature: share}}. weights: {member: weight} of the ensemble. data_points: cells of the whole panel. hierarchy,
+    newborns: `as_json` of `Hierarchy` and `Newborns`; left out without one.
 
     In each model's entry `predictions` and `test_actual` are the fleet's total (mean forecast) per `test_dates`, origin
     after origin; a total is None where not every value is known. test_size counts scored cells over all origins,
@@ -81,6 +82,7 @@ def backtest_json(
         },
         "recommendations": list(recommendations),
         **({"hierarchy": dict(hierarchy)} if hierarchy else {}),
+        **({"newborns": dict(newborns)} if newborns else {}),
     }
 
 

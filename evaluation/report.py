@@ -20,7 +20,7 @@ from evaluation import report_tables as tables
 from evaluation.advice import served_warnings
 from evaluation.metrics import Measures
 from evaluation.report_decisions import Decisions, decisions_part
-from evaluation.report_hierarchy import hierarchy_table
+from evaluation.report_hierarchy import hierarchy_table, newborns_table
 from evaluation.report_season import season_part
 from evaluation.season import MONTHS
 from models.base import Forecast
@@ -42,6 +42,7 @@ class ReportData:
     targets       `targets_table`; weights: a row a style, a column a member; cleaning: the ingest's account
     decisions     `evaluation.report_decisions`: what was decided on the forecast; None where nothing was asked
     hierarchy     `Hierarchy.as_json`: how styles, families and the total add up; None where no levels are set
+    newborns      `Newborns.as_json`: styles at the course of their siblings; None where no column is set
     trend_analysis, seasonal_decomposition: whether these parts are shown
     failures      {model: cause}; timings: {stage: seconds}; settings, provenance: label -> value, for "how it was made"
     """
@@ -68,6 +69,7 @@ class ReportData:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     decisions: Decisions | None = None
     hierarchy: Mapping[str, Any] | None = None
+    newborns: Mapping[str, Any] | None = None
     trend_analysis: bool = True
     seasonal_decomposition: bool = True
 
@@ -137,6 +139,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "levels": tables.levels_table(data.levels) if data.levels else None,
         "steps": tables.steps_table(data.steps) if data.steps else None,
         "hierarchy": hierarchy_table(data.hierarchy) if data.hierarchy else None,
+        "newborns": newborns_table(data.newborns) if data.newborns else None,
         "targets": tables.targets_rows(targets) if targets is not None else None,
         "targets_summary": tables.targets_summary(targets) if targets is not None else None,
         "heaviest": tables.heaviest_table(data.outcomes),

@@ -1,4 +1,4 @@
-"""The report's table of how styles, groups and the total add up."""
+"""The report's tables of how styles, groups and the total add up, and of what siblings are worth to newborn styles."""
 
 from __future__ import annotations
 
@@ -23,3 +23,23 @@ def hierarchy_table(hierarchy: Mapping[str, Any]) -> Table:
     origins = hierarchy["effect"][0]["origins"]
     note = f"{name} serves: {hierarchy['reason']}. Errors of the mean over {origins} past origins; "
     return Table("Styles, groups and the total", columns, rows, note=f"{note}{hierarchy['quantiles']}.")
+
+
+def newborns_table(newborns: Mapping[str, Any]) -> Table:
+    """How far young styles were missed by the ensemble and by their siblings' course; the note says who serves."""
+    effect = newborns["effect"]
+    columns = [("Newborn styles made by", "", False), ("WAPE", "of the median, over past origins", True),
+               ("Interval holds", "share of actual values inside the siblings' widest interval", True)]  # fmt: skip
+    rows = [
+        [words("the ensemble"), number(effect["wape_ensemble"]), words(None)],
+        [words(f"siblings, by {', '.join(newborns['siblings_by'])}"), number(effect["wape_siblings"]),
+         number(effect["coverage"], 2)],
+        [words("as served"), number(effect["wape_served"]), words(None)],
+    ]  # fmt: skip
+    who = "Siblings make their rows" if newborns["served"] else "The ensemble makes their rows"
+    stated = f"; the interval states {effect['interval']:g}" if effect["interval"] else ""
+    note = (
+        f"{newborns['with_siblings']:,} of {newborns['newborn_styles']:,} newborn styles have siblings. {who}: "
+        f"{newborns['reason']}. Measured in {effect['cells']:,} cells at {effect['origins']} past origins{stated}."
+    )
+    return Table("Newborn styles", columns, rows, note=note)

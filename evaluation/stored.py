@@ -12,9 +12,10 @@ from demand.errors import DemandError, VersionUnreadable
 from demand.outliers import OutlierSettings
 from demand.panel import Panel
 from demand.settings import build
+from evaluation.adjusted import adjusted
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, member_results
 from evaluation.folds import Fold
-from evaluation.hierarchy import HierarchySettings, reconcile
+from evaluation.hierarchy import HierarchySettings
 from models.base import FitContext, Forecast, ForecastSpec
 from models.catalog import load_fitted
 from models.ensemble import KIND, EnsembleSettings
@@ -22,6 +23,7 @@ from models.fallback import complete
 from models.files import read_arrays
 from models.forecast_files import read_forecasts
 from models.release import Release
+from models.siblings import NewbornSettings
 
 ENSEMBLE = "ensemble.json"  # beside weights.parquet: what else the ensemble of a release was made of
 
@@ -41,9 +43,13 @@ def released_question(release: Release) -> Question:
     return Question(spec, context, card["blanks"], build(OutlierSettings, outliers, "cleaning"))
 
 
-def released_hierarchy(release: Release) -> HierarchySettings:
-    """How the means of a release add up; without levels for one made before there were any."""
-    return build(HierarchySettings, dict(release.config().get("hierarchy") or {}), "hierarchy")
+def released_adjustments(release: Release) -> tuple[NewbornSettings, HierarchySettings]:
+    """What a release does for newborn styles and how its means add up; off for one made before there was either."""
+    config = release.config()
+    return (
+        build(NewbornSettings, dict(config.get("newborns") or {}), "newborns"),
+        build(HierarchySettings, dict(config.get("hierarchy") or {}), "hierarchy"),
+    )
 
 
 def member_forecasts(
@@ -95,12 +101,12 @@ def laid_on(history: Panel, forecast: Forecast, question: Question) -> Forecast:
 
 def served_forecast(
     release: Release, panel: Panel, members: Mapping[str, Forecast], fold: Fold, question: Question,
-    settings: EnsembleSettings, hierarchy: HierarchySettings | None = None,
+    settings: EnsembleSettings,
 ) -> Forecast:  # fmt: skip
     """What the release's served kind says at the fold's cutoff, a row for every series of the history there, signed.
 
     members: from `member_forecasts`. Weights and intervals of an ensemble come from what its members said at the
-    release's own origins beside what came since; with a `hierarchy` their means are reconciled as in its run. Raises
+    release's own origins beside what came since; newborn styles and sums are treated as in its run. Raises
     VersionUnreadable when the served model is not among the members.
     """
     served: str = release.json("card.json")["served"]
@@ -118,8 +124,7 @@ def served_forecast(
             raw[kind][forecast.origin] = laid_on(known, forecast, question)
     cutoffs = sorted({cutoff for by_cutoff in raw.values() for cutoff in by_cutoff} - {fold.cutoff})
     earlier = member_results(panel, raw, [Fold(cutoff, fold.horizon) for cutoff in cutoffs], question)
-    if hierarchy is None or not hierarchy.levels:
-        return ensemble_at(panel, raw, earlier, fold, question, settings).forecast
-    folds = [*(Fold(cutoff, fold.horizon) for cutoff in cutoffs), fold]
-    ensembles = [ensemble_at(panel, raw, earlier, one, question, settings) for one in folds]
-    return reconcile(panel, ensembles, question, hierarchy).at(fold.cutoff).ensemble.forecast
+    newborns, hierarchy = released_adjustments(release)
+    folds = [Fold(cutoff, fold.horizon) for cutoff in cutoffs] if newborns.siblings_by or hierarchy.levels else []
+    ensembles = [ensemble_at(panel, raw, earlier, one, question, settings) for one in [*folds, fold]]
+    return adjusted(panel, ensembles, question, newborns, hierarchy)[0][-1].forecast

@@ -55,6 +55,7 @@ from models.decision_release import decision_registry
 from models.ensemble import KIND
 from models.reconciliation import Tree
 from models.registry import Registry, registry_at
+from models.siblings import check_columns
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -224,6 +225,7 @@ def planned(
     check_lengths(settings, int(panel.lengths.max()), panel.calendar.periods_in(366))
     if settings.hierarchy.levels:
         Tree.of(panel, settings.hierarchy.levels)  # refused before anything is written or trained
+    check_columns(panel, settings.newborns.siblings_by)
     kinds = intent.train if intent else chosen_models(settings)
     recipes = {kind: recipe(kind, settings.models[kind]) for kind in kinds if kind != KIND}
     origins = intent.folds(question, panel.end) if intent else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from demand.errors import SettingsError
 from demand.ingest import ingest
 from demand.panel import Panel
 from evaluation.folds import Fold
-from evaluation.stored import member_forecasts, released_hierarchy, served_forecast
+from evaluation.stored import member_forecasts, released_adjustments, served_forecast
 from jobs.carry import known_share, trained_to
 from jobs.entry import FAILED, OK, run
 from jobs.fleet import ask, registry_of, runs_root, write_config
@@ -38,7 +39,7 @@ def body(settings: Settings) -> int:
     history = question.history(panel, fold)
     members, unusable = member_forecasts(release, history, question)
     served: str = card["served"]
-    live = served_forecast(release, panel, members, fold, question, settings.ensemble, released_hierarchy(release))
+    live = served_forecast(release, panel, members, fold, question, settings.ensemble)
     status = np.where(live.made_by == served, "ok", "fell_back")
     outcomes = pd.DataFrame(
         {"unique_id": live.ids.astype(object), "status": status, "cause": live.reason, "made_by": live.made_by}
@@ -95,19 +96,19 @@ def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any])
     decided = {"horizon": card["horizon"], "season": card["season"], "levels": tuple(card["levels"]),
                **{key: stored.get(key) for key in ("only", "confidence_level", "confidence_intervals")}}  # fmt: skip
     decided["only"] = tuple(decided["only"]) if decided["only"] else None
-    levels = released_hierarchy(release).levels
-    if settings.hierarchy.levels not in ((), levels):
-        raise SettingsError(
-            "the release decides this", key="hierarchy.levels", found=list(settings.hierarchy.levels),
-            expected=list(levels), release=release.number, hint="Leave it out, or train with it",
-        )  # fmt: skip
     found = {key: getattr(settings, key) for key in decided}
     found["levels"] = found["levels"] and tuple(sorted(set(found["levels"])))
+    usual = {key: getattr(Settings, key) for key in decided}
+    for section, made_with in zip(("newborns", "hierarchy"), released_adjustments(release), strict=True):
+        for key, value in asdict(made_with).items():
+            place = f"{section}.{key}"
+            decided[place], usual[place] = value, getattr(type(made_with)(), key)
+            found[place] = getattr(getattr(settings, section), key)
     raise_all(
         [
             SettingsError("the release decides this", key=key, found=found[key], expected=value, release=release.number,
                           hint="Leave it out, or train with it")
-            for key, value in decided.items() if found[key] not in (value, getattr(Settings, key))
+            for key, value in decided.items() if found[key] not in (value, usual[key])
         ]
     )  # fmt: skip
 

@@ -113,6 +113,7 @@ def write_backtest(fleet: Fleet, race: Race, verdict: Verdict) -> Status:
         weights=dict(zip(newest.weights.members, map(float, newest.weights.fleet), strict=True)) if newest else {},
         recommendations=advice(verdict),
         hierarchy=verdict.hierarchy.as_json() if verdict.hierarchy else None,
+        newborns=verdict.newborns.as_json() if verdict.newborns else None,
     )
     fleet.run.write_json("backtest.json", value)
     return status
@@ -166,6 +167,8 @@ def said(fleet: Fleet, verdict: Verdict, outcomes: pd.DataFrame, failed: Mapping
     if verdict.live is not None:
         why = "" if verdict.gate.passed else ": " + "; ".join(verdict.gate.reasons)
         lines.append(f"Served    {verdict.served}{_measured(verdict)}{why}")
+    if verdict.newborns is not None:
+        lines.append(f"Newborn   {verdict.newborns.sentence()}")
     if verdict.hierarchy is not None:
         lines.append(f"Adding up {verdict.hierarchy.sentence()}")
     lines += [f"Failed    {kind}: {reason}" for kind, reason in failed.items()]

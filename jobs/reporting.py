@@ -62,6 +62,7 @@ def write_run_report(
         timings=dict(fleet.stages),
         decisions=decided.report if decided else None,
         hierarchy=verdict.hierarchy.as_json() if verdict.hierarchy else None,
+        newborns=verdict.newborns.as_json() if verdict.newborns else None,
         trend_analysis=settings.report.trend_analysis,
         seasonal_decomposition=settings.report.seasonal_decomposition,
         settings={

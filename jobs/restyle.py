@@ -82,7 +82,7 @@ def _rows_of(source: Release, remade: Remade, live: Forecast) -> tuple[Forecast,
             "the release's models cannot forecast from the champion's newest day", release=source.number,
             served=served, hint="Choose another release",
         )  # fmt: skip
-    return served_forecast(source, panel, members, fold, question, told.ensemble, told.hierarchy), members
+    return served_forecast(source, panel, members, fold, question, told.ensemble), members
 
 
 def _signed(rows: Forecast, label: str, served: str, source: Release) -> Forecast:

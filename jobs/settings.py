@@ -52,6 +52,7 @@ from models.config import ModelConfig
 from models.decision_release import KINDS as DECISIONS
 from models.ensemble import EnsembleSettings
 from models.inventory.settings import InventorySettings
+from models.siblings import NewbornSettings
 from models.tabular.settings import FineTuneSettings
 from serve_app.settings import ServeSettings
 
@@ -98,6 +99,7 @@ class Settings:
     folds: FoldSettings = field(default_factory=FoldSettings)
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     hierarchy: HierarchySettings = field(default_factory=HierarchySettings)
+    newborns: NewbornSettings = field(default_factory=NewbornSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)

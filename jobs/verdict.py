@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from demand.panel import Panel
+from evaluation.adjusted import adjusted
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, ensemble_result, member_results
 from evaluation.classes import demand_classes
-from evaluation.hierarchy import Hierarchy, reconcile
+from evaluation.hierarchy import Hierarchy
 from evaluation.leaderboard import ZERO_RULE, best_model, leaderboard, paired_test
 from evaluation.metrics import Measures, by_style, measure
+from evaluation.newborns import Newborns
 from evaluation.results import FoldResult
 from jobs.plan import Origins
 from jobs.race import Race
@@ -42,8 +44,9 @@ class Verdict:
     """Everything that is reported, in memory.
 
     results: model -> its scored folds, complete. ensembles: cutoff -> the ensemble there. served: the kind whose live
-    forecast is released. live: that forecast, a row for every series (None in a pure backtest). hierarchy: how the
-    ensemble's means add up, over all origins; None where no levels are set or no ensemble ran.
+    forecast is released. live: that forecast, a row for every series (None in a pure backtest). hierarchy, newborns:
+    how the ensemble's means add up and what siblings made of young styles, over all origins; None where not set or no
+    ensemble ran.
     """
 
     board: pd.DataFrame
@@ -55,6 +58,7 @@ class Verdict:
     live: Forecast | None
     live_members: Mapping[str, Forecast]
     hierarchy: Hierarchy | None = None
+    newborns: Newborns | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Measures]:
@@ -73,15 +77,13 @@ def judge(panel: Panel, race: Race, origins: Origins, question: Question, settin
         for model, of_model in earlier.items()
     }
     ensembles: dict[int, EnsembleAt] = {}
-    hierarchy = None
+    newborns, hierarchy = None, None
     if _with_ensemble(race, ensemble, settings):
-        adds_up = bool(settings.hierarchy.levels)
-        for fold in (*(origins.inner if adds_up else ()), *origins.scored, *origins.live):
-            ensembles[fold.cutoff] = ensemble_at(panel, race.raw, earlier, fold, question, ensemble)
-        if adds_up:
-            hierarchy = reconcile(panel, list(ensembles.values()), question, settings.hierarchy)
-            served_at = {fold.cutoff for fold in (*origins.scored, *origins.live)}
-            ensembles = {cutoff: hierarchy.at(cutoff).ensemble for cutoff in ensembles if cutoff in served_at}
+        judged_before = settings.newborns.siblings_by or settings.hierarchy.levels
+        folds = [*(origins.inner if judged_before else ()), *origins.scored, *origins.live]
+        found = [ensemble_at(panel, race.raw, earlier, fold, question, ensemble) for fold in folds]
+        found, newborns, hierarchy = adjusted(panel, found, question, settings.newborns, settings.hierarchy)
+        ensembles = {at.fold.cutoff: at for at in found if at.fold not in origins.inner}
         results[KIND] = [ensemble_result(ensembles[fold.cutoff], panel, question) for fold in origins.scored]
     metric = settings.selection.model_selection_metric
     thresholds = {kind: config.min_accuracy_threshold for kind, config in settings.models.items()}
@@ -98,7 +100,7 @@ def judge(panel: Panel, race: Race, origins: Origins, question: Question, settin
             for kind, by_cutoff in race.raw.items()
         }
         live = ensembles[fold.cutoff].forecast if served == KIND else members[served]
-    return Verdict(board, results, ensembles, best, gate, served, live, members, hierarchy)
+    return Verdict(board, results, ensembles, best, gate, served, live, members, hierarchy, newborns)
 
 
 def _with_ensemble(race: Race, ensemble: EnsembleSettings, settings: Settings) -> bool:

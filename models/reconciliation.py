@@ -73,7 +73,7 @@ class Tree:
         """
         out, below = [], history
         for parent, names in zip(self.parent, self.nodes, strict=True):
-            below = _summed(below, parent, names)
+            below = summed(below, parent, names)
             out.append(below)
         return out
 
@@ -136,7 +136,8 @@ def _added(values: Floats, parent: Ints, n: int) -> Floats:
     return out
 
 
-def _summed(panel: Panel, parent: Ints, names: Strings) -> Panel:
+def summed(panel: Panel, parent: Ints, names: Strings) -> Panel:
+    """A series a group [K], ascending names: the sum of its series [N], from the first one's start; y must be known."""
     start = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(start, parent, panel.start)
     indptr = np.concatenate([[0], np.cumsum(panel.end - start + 1)]).astype(np.int64)

@@ -96,6 +96,7 @@ def test_when_styles_are_right_and_families_are_not_then_bottom_up_stays_and_it_
     assert found.origins[-1].ensemble.forecast.note.tolist() == same.note.tolist()
 
 
+@pytest.mark.slow
 def test_when_everything_after_an_origin_is_a_million_times_larger_then_nothing_there_moves(panel, folds, found):
     for k, fold in enumerate(folds[1:-1], start=1):
         late = panel.periods > fold.cutoff
