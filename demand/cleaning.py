@@ -188,10 +188,12 @@ def clean_rows(
         known = known[~isolated(dates.days[known], style[known])[1]]
         ahead = plan & (dates.days > dates.days[known].max()) if len(known) else plan
         ledger.leave_out(np.isnan(y) & ~ahead, "quantity missing")
+    out = ledger.open & (past["in_stock"] == 0) if "in_stock" in past else None
+    if out is not None:
+        facts["out_of_stock"] = int(out.sum())
     if settings.stockouts == "mask":
-        if "in_stock" not in past:
+        if out is None:
             raise SchemaError("stock-outs cannot be masked without an in_stock column", hint="Set columns.in_stock")
-        out = ledger.open & (past["in_stock"] == 0)
         facts["masked_stockouts"] = int(out.sum())
         y = np.where(out, np.nan, y)
     labels = {name: get(name) for name in mapped.static}

@@ -251,6 +251,7 @@ def _report(source: SourceSettings, cleaning: CleaningSettings, reading: Reading
         unit=panel.unit,
         quality_score=score,
         score_parts=parts,
+        out_of_stock=facts.get("out_of_stock"),
         appended=appended,
         findings=_findings(cleaning, figures),
     )

@@ -107,8 +107,9 @@ def _facts(a: dict[str, Any], b: dict[str, Any], ledger: Ledger, y: Floats, cell
         "returns": {"rows": int(returned.sum()), "quantity": float(0.0 - y[returned].sum())},
         "amount_mismatches": sum(mismatches) if mismatches else None,
     }
-    if "masked_stockouts" in a or "masked_stockouts" in b:
-        facts["masked_stockouts"] = a.get("masked_stockouts", 0) + b.get("masked_stockouts", 0)
+    for name in ("masked_stockouts", "out_of_stock"):
+        if name in a or name in b:
+            facts[name] = a.get(name, 0) + b.get(name, 0)
     return facts
 
 

@@ -35,6 +35,8 @@ class CleaningReport:
     fractions. No value of a personal column is in here, only the headers of those that were dropped. Every other column
     of the source is in `mapping`, carried because a setting names it, or among `ignored_columns`.
 
+    out_of_stock: rows whose in_stock is 0; None without such a column. masked_stockouts: those taken as unknown.
+
     appended, when rows were added to those kept before: what the new files brought, rows_in = added + known (kept
     already) + correcting (in the place of `replaced` older ones) + unread. The account above is then of all kept rows.
     """
@@ -82,6 +84,7 @@ class CleaningReport:
 
     quality_score: float
     score_parts: Mapping[str, float]
+    out_of_stock: int | None = None
     appended: Mapping[str, Any] | None = None
     findings: tuple[Finding, ...] = field(default=())
 
@@ -138,6 +141,8 @@ class CleaningReport:
             lines.append(
                 f"Returns   {self.returns['rows']:,} rows, {self.returns['quantity']:,.0f} {self.unit}".rstrip()
             )
+        if self.out_of_stock:
+            lines.append(f"Stock     {stock_sentence(self.out_of_stock, self.rows_in, self.masked_stockouts)}")
         if self.outliers["count"]:
             lines.append(f"Unusual   {self.outliers['count']:,} periods in {self.outliers['styles']:,} styles")
         if self.rejected:
@@ -204,6 +209,12 @@ class CleaningReport:
 
 def _wrapped(lines: list[str]) -> list[str]:
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
+
+
+def stock_sentence(out_of_stock: int, rows: int, masked: int) -> str:
+    """What share of the rows was out of stock, and what their demand counts as."""
+    counts = "unknown demand" if masked else "what was sold counts as demand (cleaning.stockouts=mask: as unknown)"
+    return f"{out_of_stock / rows:.1%} of rows without stock: {counts}"
 
 
 def quality(

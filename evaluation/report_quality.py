@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from demand.report import stock_sentence
 from evaluation.report_tables import Cell, Table, number, plain, quantity, words
 
 AT_LEAST = ("quality_score",)  # rules whose limit is a floor; all others are ceilings
@@ -72,7 +73,7 @@ def account(cleaning: Mapping[str, Any]) -> list[tuple[str, str]]:
         "units": plain((cleaning.get("units") or {}).get("counts")),
         "words in number columns": plain(cleaning.get("words_in_numbers")),
         "line amounts that are not price times quantity": plain(cleaning.get("amount_mismatches") or None),
-        "stock-outs taken as unknown": plain(cleaning.get("masked_stockouts") or None),
+        "stock-outs": _stock(cleaning),
         "attributes that contradict": plain(cleaning.get("static_conflicts")),
         "unfinished last period": plain(cleaning.get("incomplete_last_period")),
         "appended": _appended(cleaning.get("appended") or {}),
@@ -115,6 +116,11 @@ def _gaps(cleaning: Mapping[str, Any]) -> str:
         f"{gaps['total']:,} of {cleaning['periods']:,} periods had no row, in {gaps['styles']:,} styles; the longest "
         f"gap is {gaps['longest']:,} periods."
     )
+
+
+def _stock(cleaning: Mapping[str, Any]) -> str:
+    out = cleaning.get("out_of_stock")
+    return stock_sentence(out, cleaning["rows_in"], cleaning.get("masked_stockouts") or 0) if out else ""
 
 
 def _returns(returns: Mapping[str, Any], unit: str) -> str:

@@ -13,6 +13,7 @@ from demand.errors import SettingsError
 from demand.ingest import ingest
 from demand.panel import Panel
 from evaluation.folds import Fold
+from evaluation.hierarchy import HierarchySettings
 from evaluation.stored import member_forecasts, released_adjustments, served_forecast
 from jobs.carry import known_share, trained_to
 from jobs.entry import FAILED, OK, run
@@ -22,6 +23,7 @@ from jobs.run_folder import RunFolder
 from jobs.settings import Settings, raise_all
 from jobs.show import show
 from models.release import Release
+from models.siblings import NewbornSettings
 
 
 def body(settings: Settings) -> int:
@@ -99,11 +101,15 @@ def refuse_others(settings: Settings, release: Release, card: Mapping[str, Any])
     found = {key: getattr(settings, key) for key in decided}
     found["levels"] = found["levels"] and tuple(sorted(set(found["levels"])))
     usual = {key: getattr(Settings, key) for key in decided}
-    for section, made_with in zip(("newborns", "hierarchy"), released_adjustments(release), strict=True):
-        for key, value in asdict(made_with).items():
+    newborns, hierarchy = released_adjustments(release)
+    adjusted = {
+        "newborns": (asdict(newborns), asdict(settings.newborns), asdict(NewbornSettings())),
+        "hierarchy": (asdict(hierarchy), asdict(settings.hierarchy), asdict(HierarchySettings())),
+    }
+    for section, (made_with, told, default) in adjusted.items():
+        for key, value in made_with.items():
             place = f"{section}.{key}"
-            decided[place], usual[place] = value, getattr(type(made_with)(), key)
-            found[place] = getattr(getattr(settings, section), key)
+            decided[place], found[place], usual[place] = value, told[key], default[key]
     raise_all(
         [
             SettingsError("the release decides this", key=key, found=found[key], expected=value, release=release.number,

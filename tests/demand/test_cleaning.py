@@ -178,6 +178,18 @@ def test_when_stockouts_are_masked_then_those_periods_are_unknown(tmp_path: Path
     assert kept.panel.past["in_stock"].tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
+def test_when_some_rows_were_out_of_stock_then_the_report_says_how_many_and_what_they_count_as(tmp_path: Path) -> None:
+    def lines(text: str, **cleaning: str) -> str:
+        return " ".join(" ".join(ingested(tmp_path, text, cleaning=cleaning).report.summary_lines()).split())
+
+    assert "Stock 25.0% of rows without stock: what was sold counts as demand (cleaning.stockouts=mask" in lines(STOCK)
+    assert "Stock 25.0% of rows without stock: unknown demand" in lines(STOCK, stockouts="mask")
+    always = STOCK.replace("0,0", "0,1")
+    assert "without stock" not in lines(always)
+    assert ingested(tmp_path, always).report.out_of_stock == 0
+    assert ingested(tmp_path, HEADER + ROWS).report.out_of_stock is None
+
+
 # ---- windows and carried columns -----------------------------------------------------------------------------------
 
 
