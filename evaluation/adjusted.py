@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from demand.panel import Panel
 from evaluation.backtest import EnsembleAt, Question
-from evaluation.hierarchy import Hierarchy, HierarchySettings, reconcile
-from evaluation.newborns import Newborns, with_siblings
+from evaluation.hierarchy import RECONCILED, Hierarchy, HierarchySettings, reconcile
+from evaluation.newborns import BORROWED, Newborns, with_siblings
 from models.siblings import NewbornSettings
+
+
+def adjustments_in(note: str) -> list[str]:
+    """The parts of a forecast row's note that say what was done to it here: a release's models alone say otherwise."""
+    return [part for part in note.split("; ") if part.startswith((RECONCILED, BORROWED))]
 
 
 def adjusted(

@@ -23,6 +23,7 @@ Method = Literal["bottom_up", "min_trace"]
 MIN_ORIGINS = 2  # at fewer measured origins MinT does not serve: one may be luck
 OWN = 0.5  # share of a node's own mean squared error in its variance; the rest is what its size makes usual
 STYLE = "style"
+RECONCILED = "reconciled in its mean with"  # how the note of a row begins whose mean was moved
 QUANTILES = "quantiles are each style's own and do not move"
 
 
@@ -67,7 +68,7 @@ class Reconciled:
         if self.served == "bottom_up":
             return self.at
         forecast = self.at.forecast
-        said = f"mean reconciled with {', '.join(self.tree.levels)} (MinT); {QUANTILES}"
+        said = f"{RECONCILED} {', '.join(self.tree.levels)} (MinT), {QUANTILES}"
         note = np.array([f"{old}; {said}" if old else said for old in forecast.note.tolist()], dtype=str)
         return replace(self.at, forecast=replace(forecast, mean=self.means[0], note=note))
 

@@ -15,6 +15,8 @@ from models.base import Forecast
 from models.fallback import SINGLE_MODEL
 from models.siblings import KIND, NewbornSettings, check_columns, sibling_forecast
 
+BORROWED = "made at the course of its siblings"  # the note of a row that siblings made
+
 
 @dataclass(frozen=True, eq=False)
 class Young:
@@ -46,7 +48,7 @@ class Young:
             "made_by": np.full(len(self.rows), KIND),
             "level": np.full(len(self.rows), SINGLE_MODEL),
             "reason": np.array([f"a newborn style: {text}" for text in texts], dtype=str),
-            "note": np.full(len(self.rows), ""),
+            "note": np.full(len(self.rows), BORROWED),
         }
         for name, values in new.items():
             old = getattr(forecast, name)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from demand.errors import DataError, DemandError, ModelError
 from demand.panel import Floats, Panel
+from evaluation.adjusted import adjustments_in
 from evaluation.formulas import intervals
 from evaluation.on_demand import Answer, OnDemand
 from models.release import Release
@@ -243,6 +244,8 @@ class Computing:
         if stored.startswith(FROM_ANOTHER):
             notes.append(f"The forecast that is served for this style was {stored}; this one is made by release "
                          f"{self.number}'s own models")  # fmt: skip
+        for done in adjustments_in(stored):
+            notes.append(f"The forecast that is served for this style was {done}; this one is made by the models alone")
         return notes + [note for note in [str(answer.forecast.note[0])] if note]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from models.registry import Registry
+from serve_app.computing import Computing
 from tests.acceptance.made import frame_of, run_job, written
 
 pytestmark = pytest.mark.slow
@@ -79,6 +83,16 @@ def test_when_mint_serves_then_style_means_differ_from_a_run_without_levels_and_
     levels = [name for name in one if name.startswith("q")]
     assert one[levels].equals(two[levels])
     assert ran.table("outcomes")["note"].str.contains("MinT").all()
+
+
+def test_when_a_forecast_is_made_on_demand_then_it_says_that_the_served_one_was_reconciled(ran):
+    release = Registry(ran.folder.parents[1] / "registry").open("champion")
+    answer = json.loads(Computing.open(release.path, release.number).predict({"style": "s00"}))
+    (told,) = [note for note in answer["notes"] if "reconciled" in note]
+    assert told == (
+        "The forecast that is served for this style was reconciled in its mean with family, department, total (MinT), "
+        "quantiles are each style's own and do not move; this one is made by the models alone"
+    )
 
 
 def test_when_the_release_forecasts_again_then_its_means_are_the_same_and_other_levels_are_refused(

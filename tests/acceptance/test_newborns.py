@@ -56,6 +56,7 @@ def test_when_siblings_serve_then_outcomes_forecast_backtest_and_report_say_so(r
     assert told["effect"]["wape_siblings"] < told["effect"]["wape_ensemble"]
     page = (ran.folder / "report.html").read_text(encoding="utf-8")
     assert "4 of 4 newborn styles have siblings" in page
+    assert set(young["note"]) == {"made at the course of its siblings"}
     assert set(ran.table("forecast").query("unique_id in @YOUNG")["made_by"]) == {"siblings"}
 
 

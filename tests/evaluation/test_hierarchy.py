@@ -121,7 +121,7 @@ def test_when_means_are_reconciled_then_quantiles_stay_and_the_rows_say_what_mov
     assert (after.mean >= 0).all()
     assert after.made_by.tolist() == before.made_by.tolist()
     assert set(after.note) == {
-        "mean reconciled with family, total (MinT); quantiles are each style's own and do not move"
+        "reconciled in its mean with family, total (MinT), quantiles are each style's own and do not move"
     }
 
 

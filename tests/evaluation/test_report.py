@@ -241,6 +241,11 @@ def test_when_data_was_cleaned_then_rules_gaps_and_columns_are_readable(tmp_path
     assert account["gaps"] == "4,415 of 14,673 periods had no row, in 29 styles; the longest gap is 67 periods."
     assert account["personal columns dropped"] == "Customer, Sales Rep"
     assert account["columns ignored"] == "Colour"
+    assert "stock-outs" not in account
+    stock = {"rows_in": 200, "out_of_stock": 25, "masked_stockouts": 25}
+    assert dict(quality.account(stock))["stock-outs"] == "12.5% of rows without stock: unknown demand"
+    kept = dict(quality.account(stock | {"masked_stockouts": 0}))["stock-outs"]
+    assert kept.startswith("12.5% of rows without stock: what was sold counts as demand")
     assert [row[1].text for row in quality.mapping_table(cleaning).rows] == ["Yds_ordered", "Day"]
     page = page_of(tmp_path, replace(report_data(), cleaning=cleaning))
     assert "rule: " not in page
