@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from typing import Any
 
-from demand.errors import DataError, FitError, SettingsError
+from demand.errors import SettingsError
 from demand.ingest import ingest
 from demand.moments import now_utc, stamp
 from demand.panel import Panel
 from demand.store import write_panel
 from jobs.automl_contest import Contest
 from jobs.automl_final import judged
-from jobs.automl_fits import Hands
+from jobs.automl_fits import Hands, Made, made_at
 from jobs.automl_models import Tryouts
 from jobs.automl_report import compared, lines, report, table
 from jobs.automl_search import search_leaders
@@ -27,7 +26,6 @@ from jobs.settings import Settings
 from jobs.show import show
 from jobs.trial_log import NAME, TrialLog
 from jobs.tune_quiet import quiet_tune
-from jobs.tune_trial import raw_forecast
 from jobs.tuned import REPORTS, TUNED, accepted_together
 
 REPORT = REPORTS["automl"]
@@ -39,7 +37,7 @@ def body(settings: Settings) -> int:
     Accepted or not is no matter of the exit code: the search did what it is for. Nothing is written before the data,
     the spaces and the budget have been found fit. A resumed run has what its budget still holds.
     """
-    clock = Budget(settings.budget or 1.0)
+    clock, first = Budget(settings.budget or 1.0), {}
     if settings.resume:
         found, settings, panel, _, _ = resumed(settings, settings.resume, "automl")
         if found.file(REPORT).is_file():
@@ -57,10 +55,10 @@ def body(settings: Settings) -> int:
             show("Data, settings and spaces are valid; nothing was searched.")
             return OK
         budget = clock
-        _refuse_small_budget(contest, budget)
+        first = _first_fit(contest, budget)
         found = _begin(contest, ingested.panel, ingested.report.as_json())
     with found.held():
-        return _told(found, _searched(contest, found, budget))
+        return _told(found, _searched(contest, found, budget, first))
 
 
 def _begin(contest: Contest, panel: Panel, cleaning: dict[str, Any]) -> RunFolder:
@@ -76,26 +74,26 @@ def _begin(contest: Contest, panel: Panel, cleaning: dict[str, Any]) -> RunFolde
     return RunFolder.create(runs_root(settings), settings.run_id, fill)
 
 
-def _refuse_small_budget(contest: Contest, budget: Budget) -> None:
-    """Raises SettingsError when the cheapest learned model cannot be fitted once: measured, before any trial."""
+def _first_fit(contest: Contest, budget: Budget) -> dict[str, Made]:
+    """The cheapest learned model at the newest inner fold, by its name: measured before anything is written.
+
+    Raises SettingsError when the budget does not hold even that.
+    """
     learned = contest.learned()
     if not learned:
-        return
-    bench = contest.inner_bench(learned[0])
-    before, began, cause = budget.left(), time.monotonic(), ""
-    try:
-        raw_forecast(bench, bench.config, bench.folds[0], before)
-    except (FitError, DataError) as error:
-        cause = str(error)
-    if budget.left() <= 0 or "time_budget" in cause:
+        return {}
+    bench, before = contest.inner_bench(learned[0]), budget.left()
+    made = made_at(bench, bench.config, bench.folds[0], before)
+    if budget.left() <= 0 or "time_budget" in made.cause:
         raise SettingsError(
             "the time is too short for one fit", key="budget", found_s=budget.total_s, model=bench.kind,
-            one_fit_took_s=round(time.monotonic() - began, 2), left_before_it_s=round(before, 2),
+            one_fit_took_s=round(made.seconds, 2), left_before_it_s=round(before, 2),
             hint="Raise budget, or use a smaller sample",
         )  # fmt: skip
+    return {bench.kind: made}
 
 
-def _searched(contest: Contest, found: RunFolder, budget: Budget) -> dict[str, Any]:
+def _searched(contest: Contest, found: RunFolder, budget: Budget, first: dict[str, Made]) -> dict[str, Any]:
     """Runs what the log does not hold yet, judges, and writes tuned.json (when accepted) and automl.json."""
     settings = contest.settings
     on_ray = settings.parallel_training
@@ -103,7 +101,7 @@ def _searched(contest: Contest, found: RunFolder, budget: Budget) -> dict[str, A
         quiet_tune()
     with cluster(settings.cluster) if on_ray else nullcontext(0) as cpus:
         at_once = int(cpus) if settings.max_parallel_jobs == "auto" else min(int(cpus), settings.max_parallel_jobs)
-        tryouts = Tryouts(contest, found, budget, Hands(at_once, settings.cluster.start_timeout_s))
+        tryouts = Tryouts(contest, found, budget, Hands(at_once, settings.cluster.start_timeout_s), first)
         tryouts.try_models()
         searched = search_leaders(tryouts)
         verdict = judged(tryouts)

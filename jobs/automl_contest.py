@@ -120,6 +120,7 @@ class Contest:
         outer = self.split.outer
         return {
             "budget_s": self.settings.budget, "models": list(self.kinds), "seed": self.settings.seed,
+            "members": list(self.ensemble.members),
             "method": told.tuning_method, "trials": told.tuning_iterations, "ranked_by": yardstick.ranked_by,
             "notes": list(yardstick.notes), "horizon": spec.horizon,
             "inner": [window_of(self.known, fold.cutoff, fold.horizon) for fold in self.split.inner],

@@ -39,8 +39,8 @@ class Verdict:
 def judged(tryouts: Tryouts) -> Verdict:
     """Tries ensembles at the inner folds, and scores the default one and the best one on the outer fold.
 
-    The default is the configured ensemble of the members that could be measured, as configured. Raises FitError when
-    there is none.
+    The default is the configured ensemble of the members that could be measured. Where they are not more than half of
+    all members, no other ensemble is tried. Raises FitError when there is none.
     """
     contest, entrants = tryouts.contest, tryouts.entrants
     members = [one for one in contest.ensemble.members if one in entrants]
@@ -50,9 +50,10 @@ def judged(tryouts: Tryouts) -> Verdict:
     default = of_members(contest.ensemble, members)
     default_score = _inner_score(tryouts, default, entrants.__getitem__)
     pool = [kind for kind in entrants if kind != "zero"]
+    few = 2 * len(members) <= len(contest.ensemble.members)  # too few to say anything of the ensemble of them all
     tried = search(
         default, pool, lambda settings: _inner_score(tryouts, settings, tryouts.best),
-        lambda: tryouts.budget.left() <= 0,
+        lambda: few or tryouts.budget.left() <= 0,
     )  # fmt: skip
     best = best_tried(tried)
     log.info("ensembles: %d tried, best: %s", len(tried), best.step)

@@ -22,7 +22,8 @@ from models.base import Forecast
 from models.forecast_files import read_forecasts, write_forecasts
 
 log = logging.getLogger(__name__)
-MODELS_UNTIL = 0.5  # of the budget; what a stage does not need is the next one's
+# Of the budget; what a stage does not need is the next one's. Alone: while no model has entered that can be searched.
+MODELS_UNTIL, ALONE_UNTIL = 0.6, 0.9
 LEFT_OUT = "left out: "
 
 
@@ -46,13 +47,15 @@ class Entrant:
 class Tryouts:
     """A running search: what it was told, what it may spend, and who has entered so far.
 
-    entrants: as configured. tuned: the same models with the parameters that a search found best.
+    first: models that were fitted at the newest inner fold before the search began. entrants: as configured. tuned: the
+    same models with the parameters that a search found best.
     """
 
     contest: Contest
     run: RunFolder
     budget: Budget
     hands: Hands
+    first: Mapping[str, Made] = field(default_factory=dict)
     entrants: dict[str, Entrant] = field(default_factory=dict)
     tuned: dict[str, Entrant] = field(default_factory=dict)
 
@@ -65,7 +68,8 @@ class Tryouts:
         """Each model as configured, cheap ones first; the log names those for which no time is left."""
         told = self.journal.read()
         for number, kind in enumerate(self.contest.kinds):
-            outcome = told.get(number) or self.tried(number, kind, {}, MODELS_UNTIL)
+            able = any(one in self.contest.spaces() for one in self.entrants)  # else nothing else needs the time
+            outcome = told.get(number) or self.tried(number, kind, {}, MODELS_UNTIL if able else ALONE_UNTIL)
             self.take(outcome, self.entrants)
 
     def tried(self, number: int, kind: str, parameters: Mapping[str, Any], share: float) -> Outcome:
@@ -104,7 +108,8 @@ class Tryouts:
 
         if left() <= 0:
             return [], f"{LEFT_OUT}no time is left for it"
-        made = self.hands.fit(bench, config, [newest], left())
+        known = None if parameters else self.first.get(kind)
+        made = [known] if known else self.hands.fit(bench, config, [newest], left())
         needed = self.hands.wall(made[0].seconds, len(rest), bench.cpus) + made[0].seconds
         if made[0].forecast is not None and needed > left():
             return made, (

@@ -139,6 +139,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     """What the search came to, in lines of 80 columns."""
     sample, outer = told["sample"], told["outer_fold"]
     left_out = [f"{one['model']}: {one['cause']}" for one in told["models"] if one["score"] is None]
+    absent = [one for one in told["members"] if one not in told["default"]["members"]]
     gone = sorted(set(told["default"]["members"]) - set(told["best"]["members"]))
     new = sorted(set(told["best"]["members"]) - set(told["default"]["members"]))
     said = [
@@ -148,7 +149,8 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         *[f"Note      {note}" for note in told["notes"]],
         *[f"Missing   {words}" for words in left_out],
         *[f"Search    {_of_search(one)}" for one in told["searches"]],
-        f"Ensembles {len(told['ensembles'])} tried, judged at the newer {len(told['judge_ensembles'])} inner windows",
+        f"Ensembles {len(told['ensembles'])} tried, judged at the newest {len(told['judge_ensembles'])} of the inner "
+        f"windows" + (f"; {', '.join(absent)} could not be measured and would stay" if absent else ""),
         f"Best      {told['best']['put_together_by']} of {', '.join(told['best']['members'])}",
         *([f"          without {', '.join(gone)}"] if gone else []),
         *([f"          new in it: {', '.join(new)}"] if new else []),

@@ -14,10 +14,12 @@ def seconds_of(value: object) -> object:
     """A budget in seconds: a number, or text such as 90s, 10m, 1.5h. None stays None; raises ValueError otherwise."""
     if value is None:
         return None
-    said = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip()) if not isinstance(value, bool) else None
-    if said is None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (said := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value.strip())):
+        seconds = float(said[1]) * _UNITS[said[2]]
+    else:
         raise ValueError("must be a time such as 90s, 10m or 1h (a number alone is seconds)")
-    seconds = float(said[1]) * _UNITS[said[2]]
     if not 0 < seconds < math.inf:
         raise ValueError("must be above 0")
     return seconds
