@@ -88,7 +88,7 @@ def _on_outer(
         bench = contest.outer_bench(one.kind)
         fits.append((bench, with_parameters(one.kind, bench.config, one.parameters), bench.folds[0]))
     made = dict(
-        zip([(one.kind, bool(one.parameters)) for one in asked], tryouts.hands.fit_each(fits, left), strict=True)
+        zip([(one.kind, bool(one.parameters)) for one in asked], tryouts.hands.fit_each(fits, left, left), strict=True)
     )
     missing = {kind: one.cause for (kind, _), one in made.items() if one.forecast is None}
     log.info("outer fold: %d fits, %d missing", len(made), len(missing))

@@ -37,20 +37,22 @@ class Hands:
 
     def fit(self, bench: Bench, config: ModelConfig, folds: Sequence[Fold], max_seconds: float) -> list[Made]:
         """The model at each of these folds; all together they are given up after max_seconds of wall time."""
-        return self.fit_each([(bench, config, fold) for fold in folds], max_seconds)
+        waves = max(1.0, self.wall(1.0, len(folds), bench.cpus)) if self.at_once else 1.0
+        return self.fit_each([(bench, config, fold) for fold in folds], max_seconds, max_seconds / waves)
 
-    def fit_each(self, asked: Sequence[tuple[Bench, ModelConfig, Fold]], max_seconds: float) -> list[Made]:
-        """One fit each, in the order asked; given up as in `fit`."""
+    def fit_each(
+        self, asked: Sequence[tuple[Bench, ModelConfig, Fold]], max_seconds: float, each_s: float
+    ) -> list[Made]:  # fmt: skip
+        """One fit each, in the order asked; each is given up after each_s, in this process all after max_seconds."""
         if not asked:
             return []
         started = time.monotonic()
         if not self.at_once:
-            return [made_at(*one, max_seconds - (time.monotonic() - started)) for one in asked]
+            return [made_at(*one, min(each_s, max_seconds - (time.monotonic() - started))) for one in asked]
         cpus = max(bench.cpus for bench, _, _ in asked)
-        each = max_seconds / self.wall(1.0, len(asked), cpus)
         shipped = {id(bench): put(bench) for bench, _, _ in asked}
         calls = [
-            Call(str(k), bench.cpus, (shipped[id(bench)], config, fold, each))
+            Call(str(k), bench.cpus, (shipped[id(bench)], config, fold, each_s))
             for k, (bench, config, fold) in enumerate(asked)
         ]
         at_once = max(1, self.at_once // cpus)

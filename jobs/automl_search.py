@@ -17,6 +17,7 @@ from jobs.tune_trial import Bench, best_of, run_trial
 log = logging.getLogger(__name__)
 LEADERS = 2
 SEARCH_UNTIL, AGAIN_UNTIL = 0.85, 0.95  # of the budget: the trials, and the best of them once more
+LATE = "the time for it was used up"
 FEATURES_FILE = "features.json"
 Lists = Mapping[str, tuple[str, ...]]
 
@@ -48,8 +49,8 @@ def _searched(tryouts: Tryouts, leader: Entrant, sharing: int) -> Searched:
     number = len(contest.kinds) + contest.kinds.index(kind)
     bench = contest.inner_bench(kind)
     fit_again = tryouts.hands.wall(leader.fold_s, len(bench.folds), bench.cpus) + leader.fold_s
-    seconds = tryouts.budget.left(SEARCH_UNTIL) / sharing - fit_again
-    lists = _lists(tryouts, leader, bench, seconds)
+    until = tryouts.budget.spent() + tryouts.budget.left(SEARCH_UNTIL) / sharing - fit_again
+    lists = _lists(tryouts, leader, bench, until - tryouts.budget.spent())
     search = contest.search(kind, as_parameter(lists, bench.config, kind) if lists else {})
     folder = tryouts.run.path / f"search-{kind}"
     folder.mkdir(exist_ok=True)
@@ -60,7 +61,9 @@ def _searched(tryouts: Tryouts, leader: Entrant, sharing: int) -> Searched:
         journal.append(Outcome(0, dict(search.defaults), "finished", leader.score, folds, took))
     ended = journal.ended()
     if ended is None:
-        ended = _trials(tryouts, search, journal, bench, seconds + leader.fold_s * OUTER_FITS)
+        seconds = until - tryouts.budget.spent()
+        enough = seconds > leader.fold_s * len(bench.folds)
+        ended = _trials(tryouts, search, journal, bench, seconds + leader.fold_s * OUTER_FITS) if enough else LATE
         journal.note_end(ended)
     outcomes = journal.read()
     best = best_of(list(outcomes.values()))
@@ -75,6 +78,8 @@ def _searched(tryouts: Tryouts, leader: Entrant, sharing: int) -> Searched:
 def _trials(tryouts: Tryouts, search: Search, journal: TrialLog, bench: Bench, seconds: float) -> str:
     """Runs what the log does not hold; returns why the search ended before every trial was made, else ""."""
     desk = Desk(search, journal, len(bench.folds), tryouts.budget.moment(seconds))
+    if len(desk.outcomes) >= search.trials:
+        return ""
 
     def ended(_: Outcome) -> None:
         tryouts.journal.note_spent(tryouts.budget.spent())
@@ -90,7 +95,7 @@ def _trials(tryouts: Tryouts, search: Search, journal: TrialLog, bench: Bench, s
         search_on_ray(desk, bench, tryouts.run.path, max(1, tryouts.hands.at_once // bench.cpus), ended)
     if desk.broken is not None:
         raise desk.broken
-    return "the time for it was used up" if desk.why == "max_seconds" else desk.why
+    return LATE if desk.why == "max_seconds" else desk.why
 
 
 def _lists(tryouts: Tryouts, leader: Entrant, bench: Bench, seconds: float) -> Lists:
