@@ -119,16 +119,21 @@ def _warnings(best: pd.Series) -> list[str]:
             f"{best['n_fell_back']} of {best['n_rows']} forecasts were made by another model: see the outcomes."
         )
     if best["unstable"]:
-        said.append(
-            f"Its WAPE varies a lot between origins (standard deviation {best['wape_std']:.2f}, worst "
-            f"{best['wape_worst']:.2f} at {best['worst_cutoff']}): look at that window before relying on it."
-        )
+        said.append(f"Its WAPE {how_unstable(best)}: look at that window before relying on it.")
     if best["n"] and best["n_zero"] / best["n"] > 0.5:
         said.append(
             f"{best['n_zero'] / best['n']:.0%} of the scored periods had no demand: plan with totals over the horizon, "
             "not single periods."
         )
     return said
+
+
+def how_unstable(row: pd.Series) -> str:
+    """How the WAPE of a row of the board varies over the scored origins, as words to follow "its WAPE"."""
+    return (
+        f"varies a lot between origins (standard deviation {row['wape_std']:.2f}, worst "
+        f"{row['wape_worst']:.2f} at {row['worst_cutoff']})"
+    )
 
 
 def targets_table(

@@ -178,8 +178,11 @@ class Acceptance:
     p: float | None = None
 
 
-def accept(yardstick: Yardstick, defaults: Sequence[FoldResult], best: Sequence[FoldResult], seed: int) -> Acceptance:
-    """The best trial is accepted when its score on the outer fold is not worse than the defaults'."""
+def accept(
+    yardstick: Yardstick, defaults: Sequence[FoldResult], best: Sequence[FoldResult], seed: int,
+    what: str = "the best trial",
+) -> Acceptance:  # fmt: skip
+    """The best one is accepted when its score on the outer fold is not worse than the defaults'; what: its name."""
     before, after = yardstick.score(defaults), yardstick.score(best)
     gain = (before - after) / abs(before) if before else None
     loss: Any = {"rmse": "squared", "r2": "squared", "rmsse": "squared", ZERO_RULE: "pinball"}.get(
@@ -188,9 +191,9 @@ def accept(yardstick: Yardstick, defaults: Sequence[FoldResult], best: Sequence[
     p = paired_test(best, defaults, loss=loss, seed=seed)["p_better"]
     certain = "" if p is None else f" (p = {p:.3f})"
     if after > before:
-        why = "the best trial is worse than the defaults on the outer fold: the defaults stay"
+        why = f"{what} is worse than the defaults on the outer fold: the defaults stay"
     elif after == before:
-        why = "the best trial is as good as the defaults on the outer fold"
+        why = f"{what} is as good as the defaults on the outer fold"
     elif p is not None and p < 0.05:
         why = f"better than the defaults on the outer fold, beyond chance{certain}"
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from demand.errors import SettingsError
 from demand.panel import Ints, Panel
 from demand.settings import build as build_settings
 from features import calendar, static
@@ -32,9 +33,14 @@ class FeatureRecipe:
 
     @classmethod
     def of(
-        cls, panel: Panel, settings: FeatureSettings, named: Sequence[str], season: int, target: str = "demand"
-    ) -> Self:
-        """The recipe of these settings for this panel. Raises SettingsError on an unknown feature or country."""
+        cls, panel: Panel, settings: FeatureSettings, named: Sequence[str], season: int, target: str = "demand",
+        without: Sequence[str] = (),
+    ) -> Self:  # fmt: skip
+        """The recipe of these settings for this panel. Raises SettingsError on an unknown feature or country.
+
+        without: columns that the matrix is not to have; one that it would not have anyway is told in `left_out`.
+        Raises SettingsError when no column is left.
+        """
         carried = tuple(sorted({*panel.past, *panel.future, *panel.static}))
         asked = read_names(tuple(named), carried)
         automatic = settings.auto_feature_engineering
@@ -77,7 +83,13 @@ class FeatureRecipe:
             polynomial=automatic and settings.polynomial_features,
             interaction=automatic and settings.interaction_features,
         )
-        return cls(plan, left_out)
+        there = set(cls(plan, {}).names)
+        left_out |= {name: "there is no such column to leave out" for name in without if name not in there}
+        made = cls(replace(plan, without=tuple(sorted(there.intersection(without)))), left_out)
+        if not made.names:
+            raise SettingsError("every column is left out", key="without_features", found=len(there),
+                                hint="Leave one in")  # fmt: skip
+        return made
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -89,6 +101,12 @@ class FeatureRecipe:
     @property
     def names(self) -> tuple[str, ...]:
         """The matrix's columns, in order."""
+        without = set(self.plan.without)
+        return tuple(name for name in self._all_names if name not in without)
+
+    @property
+    def _all_names(self) -> tuple[str, ...]:
+        """The columns before some are left out."""
         own = [name for family in self.families for name in family.names(self.plan)]
         return (*own, *(name for name, _, _ in self._products(own)))
 
@@ -97,7 +115,8 @@ class FeatureRecipe:
 
         Demand is in units of the series' scale at this origin; NaN = not known (a series too young for the feature).
         """
-        matrix = np.empty((len(row), len(self.names)), dtype=np.float32)
+        names = self._all_names
+        matrix = np.empty((len(row), len(names)), dtype=np.float32)
         at = 0
         for family in self.families:
             values = family.values(view, self.plan, row, step)
@@ -107,10 +126,12 @@ class FeatureRecipe:
                 values = values[step - 1]
             matrix[:, at : at + values.shape[1]] = values
             at += values.shape[1]
-        own = list(self.names[:at])
+        own = list(names[:at])
         for k, (_, a, b) in enumerate(self._products(own)):
             matrix[:, at + k] = matrix[:, a] * matrix[:, b]
-        return matrix
+        if not self.plan.without:
+            return matrix
+        return matrix[:, ~np.isin(names, self.plan.without)]
 
     def _products(self, own: list[str]) -> list[tuple[str, int, int]]:
         """name, first and second factor of every derived column: squares of lags and means, means x calendar flags."""

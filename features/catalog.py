@@ -32,7 +32,8 @@ class FeaturePlan:
 
     lags, rolling: configured lags and (statistic, window) pairs. time, holiday: calendar names. auto: the automatic
     families that are on, by name. least_scale: the smallest unit of demand, learned from the fleet. past, planned:
-    panel columns used. categories: static column -> its categories; () = a number.
+    panel columns used. categories: static column -> its categories; () = a number. without: columns that are left out
+    of the matrix again, by name.
     """
 
     target: str
@@ -50,6 +51,7 @@ class FeaturePlan:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     polynomial: bool = False
     interaction: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _OF_ONE_JOB = {
     "promoted_model": "promote and rollback", "styles": "promote", "name": "token", "role": "token", "days": "token",
     "revoke": "token", "due": "train", "job": "retrain", "once": "schedule", "dry": "schedule", "until": "schedule",
     "decisions": "pipeline",
-    "tuned": "train, backtest and pipeline",
+    "tuned": "train, backtest and pipeline", "budget": "automl",
     "finetune": "finetune", "alias": "rollback and promote", "yarn": "substitutes", "top": "substitutes",
 }  # fmt: skip
 _OPEN = r"(models\.\w+\.(hyperparameters|training_params)|tuning\.space\.\w+)\."  # sections of any key, checked later
@@ -172,9 +172,9 @@ def _of_finetune(job: str, argument: str) -> str:
 
 
 def _of_tune(job: str, argument: str) -> str:
-    """In jobs.tune its own keys may be said in short: `model=xgboost`, `trials=20`, `method=grid`, `sample=100`."""
+    """In the searches some keys may be said in short: `model=xgboost`, `trials=20`, `method=grid`, `sample=100`."""
     key, _, value = argument.partition("=")
-    return f"tuning.{_OF_TUNE[key]}={value}" if job == "tune" and key in _OF_TUNE else argument
+    return f"tuning.{_OF_TUNE[key]}={value}" if job in ("tune", "automl") and key in _OF_TUNE else argument
 
 
 def _promoted_model(argument: str) -> str:

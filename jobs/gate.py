@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from demand.errors import DemandError, VersionUnreadable
 from demand.panel import Panel
 from demand.store import read_panel, stored_panel
+from evaluation.advice import how_unstable
 from evaluation.promotion import Check, Contender, Loss, beats, believable, not_worse, same_past
 from jobs.carry import KNOWN_SHARE, known_share, styles_of
 from jobs.fleet import runs_root
@@ -71,6 +72,7 @@ def decide(
     card = candidate.json("card.json")
     checks += _serves_the_better(candidate, card, settings)
     checks += _threshold(candidate, card, settings)
+    checks += _stable(candidate, card, settings)
     if champion is None:
         checks.append(Check("champion", True, no_champion or "nothing serves yet"))
     else:
@@ -163,6 +165,19 @@ def _threshold(candidate: Release, card: Mapping[str, Any], settings: Settings) 
     if settings.gate.below_threshold == "block":
         return [Check("threshold", False, f"{said} and gate.below_threshold=block")]
     return [Check("threshold", True, f"{said} (gate.below_threshold=warn)")]
+
+
+def _stable(candidate: Release, card: Mapping[str, Any], settings: Settings) -> list[Check]:
+    """Nothing for a stable model; as it was judged when the release was made, at the limit of that day."""
+    columns = ["model", "unstable", "wape_std", "wape_worst", "worst_cutoff"]
+    board = pq.read_table(candidate.file("metrics.parquet"), columns=columns).to_pandas()
+    rows = board.loc[(board["model"] == card["served"]) & board["unstable"]]
+    if rows.empty:
+        return []
+    said = f"the WAPE of {card['served']} {how_unstable(rows.iloc[0])}"
+    if settings.gate.unstable == "block":
+        return [Check("stable", False, f"{said} and gate.unstable=block")]
+    return [Check("stable", True, f"{said} (gate.unstable=warn)")]
 
 
 def _against(candidate: Release, champion: Release, settings: Settings) -> list[Check]:

@@ -133,5 +133,6 @@ def _scored(verdict: Verdict, champion: Release, source: Release, styles: String
     board = leaderboard(
         everyone, metric=settings.selection.model_selection_metric,
         thresholds={kind: config.min_accuracy_threshold for kind, config in settings.models.items()},
+        unstable_over=settings.gate.unstable_over,
     )  # fmt: skip
     return replace(verdict, results=everyone, board=board)

@@ -81,9 +81,15 @@ class SelectionSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class GateSettings:
-    """Whether a model below its accuracy threshold may still be promoted."""
+    """Whether a model below its accuracy threshold, or one that is not stable, may still be promoted.
+
+    unstable_over: a model is unstable when the standard deviation of its WAPE over the scored origins is more than this
+    share of their mean. unstable: whether one that is may still be promoted.
+    """
 
     below_threshold: Literal["warn", "block"] = "warn"
+    unstable_over: Annotated[float, Field(strict=True, gt=0)] = 0.5
+    unstable: Literal["warn", "block"] = "warn"
 
 
 @dataclass(frozen=True, config=STRICT)

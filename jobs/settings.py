@@ -24,6 +24,7 @@ from demand.sources import SourceSettings
 from evaluation.hierarchy import HierarchySettings
 from features.settings import FeatureSettings
 from features.yarn_settings import SubstitutionSettings
+from jobs.budget import seconds_of
 from jobs.due import ScheduleSettings
 from jobs.keys import GLOBAL_KEYS, value_at
 from jobs.sections import (
@@ -74,7 +75,7 @@ _NOT_IN_HASH = ("storage", "cluster", "output", "serve", "parallel_training", "m
                 "force", "max_seconds", "plot", "validate", "log_level", "progress", "show", "due_on", "release",
                 "reason", "promoted_model", "styles", "name", "role", "days", "revoke", "due", "job", "once", "dry",
                 "until", "finetune", "alias", "yarn", "top", "inventory", "decisions",
-                "tuned")  # fmt: skip
+                "tuned", "budget")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -85,7 +86,8 @@ class Settings:
     freq: the panel's calendar ("auto" = from the data). season, horizon: periods (None = the calendar's season;
     `default_forecast_horizon` days). levels: quantile levels (None = from `confidence_level`). local_cpu_seconds: CPU
     budget planned for each local model. batch_seconds: planned length of one task. max_seconds: wall time of the run.
-    tuned: runs of `jobs.tune` whose accepted parameters are used, one a model; see `jobs.tuned`.
+    tuned: runs of `jobs.tune` and `jobs.automl` whose accepted parameters are used; see `jobs.tuned`. budget: wall
+    seconds that `jobs.automl` may take, also said as 90s, 10m or 1h.
     """
 
     source: SourceSettings
@@ -158,6 +160,7 @@ class Settings:
     decisions: Flag = False
     top: Whole = 10
     tuned: Annotated[tuple[Name, ...], BeforeValidator(_names)] | None = None
+    budget: Annotated[float | None, BeforeValidator(seconds_of)] = None
 
     def __post_init__(self) -> None:
         if self.freq != "auto":

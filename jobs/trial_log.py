@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -48,23 +48,42 @@ class TrialLog:
         """Raises StorageError when the line cannot be written: a trial that is not in the log has not been."""
         self._append({"trial": asdict(outcome)})
 
+    def note_spent(self, seconds: float) -> None:
+        """Writes how much of a budget has been spent by now, for whoever goes on with the search."""
+        self._append({"spent_s": round(seconds, 3)})
+
+    def spent(self) -> float:
+        """Seconds spent by the newest note; 0 without one. Raises StorageError."""
+        return max((float(value["spent_s"]) for _, value in self._lines() if "spent_s" in value), default=0.0)
+
+    def note_end(self, why: str) -> None:
+        """Writes that the search has ended: no trial follows. why: "" when every trial was made."""
+        self._append({"ended": why})
+
+    def ended(self) -> str | None:
+        """Why the search ended; None when it has not. Raises StorageError."""
+        return next((str(value["ended"]) for _, value in self._lines() if "ended" in value), None)
+
     def read(self) -> dict[int, Outcome]:
         """The trials that ended, by number; of two lines about one trial the first counts. Raises StorageError."""
         found: dict[int, Outcome] = {}
+        for number, value in self._lines():
+            if "trial" in value:
+                outcome = self._outcome(value["trial"], number)
+                found.setdefault(outcome.number, outcome)
+        return found
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number and content of each whole line."""
         try:
             lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         except OSError as error:
             raise StorageError("the log of the trials cannot be read", file=str(self.path), cause=str(error)) from None
         for number, line in enumerate(lines, start=1):
             try:
-                value = json.loads(line)
+                yield number, json.loads(line)
             except ValueError:
                 log.warning("line %d of %s was cut: that trial is done again", number, self.path)
-                continue
-            if "trial" in value:
-                outcome = self._outcome(value["trial"], number)
-                found.setdefault(outcome.number, outcome)
-        return found
 
     def _outcome(self, value: Any, line: int) -> Outcome:
         try:

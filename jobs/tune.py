@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -26,18 +25,13 @@ from jobs.settings import Settings
 from jobs.show import show
 from jobs.trial_log import NAME, Outcome, TrialLog
 from jobs.tune_desk import Desk
+from jobs.tune_quiet import quiet_tune
 from jobs.tune_report import lines, report, table
 from jobs.tune_space import with_parameters
 from jobs.tune_study import Study
 from jobs.tune_trial import Bench, best_of, run_trial, scored
 from jobs.tuned import REPORT, TUNED, accepted
 from models.config import ModelConfig
-
-# For Ray Tune: no reports of its own, no log files a trial, Ctrl-C as in any other job.
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +132,7 @@ def _run_trials(one: _Run, desk: Desk, cpus: int, ended: Callable[[Outcome], Non
             desk.tell(outcome)
             ended(outcome)
         return
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    quiet_tune()
     from jobs.tune_ray import search_on_ray  # after the environment that Tune reads when it is imported
 
     at_once = cpus if one.settings.max_parallel_jobs == "auto" else one.settings.max_parallel_jobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 from demand.errors import StorageError
@@ -44,6 +45,9 @@ class Desk:
         if not self._waiting:
             return "wait"
         one = self._waiting.pop(0)
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic() - self._outer_seconds()
+            one = replace(one, max_seconds=left if 0 in self.outcomes else one.max_seconds)
         self._running[one.number] = one
         return one
 
@@ -65,6 +69,11 @@ class Desk:
         self.tell(outcome)
         return outcome
 
+    def _outer_seconds(self) -> float:
+        """What the fits of the outer fold will take, by how long the defaults took; 0 before that is known."""
+        first = self.outcomes.get(0)
+        return 0.0 if first is None else first.seconds * OUTER_FITS / self._n_folds
+
     def _over(self) -> bool:
         if self.broken is not None:
             return True
@@ -73,8 +82,8 @@ class Desk:
             self.why = f"the defaults cannot be fitted: {first.cause}"
             return True
         if self._deadline is not None and first is not None and len(self.outcomes) < self.search.trials:
-            needed = first.seconds * (1 + OUTER_FITS / self._n_folds)
-            if time.monotonic() + needed > self._deadline:
+            late = time.monotonic() + first.seconds + self._outer_seconds() > self._deadline
+            if late:
                 self.why = "max_seconds"
                 return True
         made = self._first >= 0 and not self._waiting and not self._running

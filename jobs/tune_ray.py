@@ -1,6 +1,6 @@
 """The trials of a search as Ray Tune runs them: one actor a trial at a time, reused; Tune chooses and keeps nothing.
 
-Importing it imports Tune, which reads its environment then: see `jobs.tune.QUIET`.
+Importing it imports Tune, which reads its environment then: see `jobs.tune_quiet`.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     """What the search came to, in about ten lines of 80 columns."""
     counted, sample, outer = told["counted"], told["sample"], told["outer_fold"]
     changed = [
-        f"{name} {_short(before)} -> {_short(told['best']['parameters'][name])}"
+        f"{name} {short(before)} -> {short(told['best']['parameters'][name])}"
         for name, before in told["defaults"]["parameters"].items() if told["best"]["parameters"][name] != before
     ]  # fmt: skip
     said = [
@@ -101,5 +101,6 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     return [part for line in said for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10)]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a line shows it: numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

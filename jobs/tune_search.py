@@ -28,11 +28,16 @@ GRID_POINTS = 3  # of a range: its ends and its middle
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one trial does. prune_above: the score of the first fold beyond which it ends there (None: never)."""
+    """What one trial does.
+
+    prune_above: the score of the first fold beyond which it ends there (None: never). max_seconds: wall time after
+    which it is given up; it counts as failed then.
+    """
 
     number: int
     parameters: Mapping[str, Any]
     prune_above: float | None = None
+    max_seconds: float = math.inf
 
 
 @dataclass(frozen=True)

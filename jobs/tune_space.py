@@ -11,6 +11,7 @@ from demand.settings import refuse_unknown
 from jobs.tuning_settings import Parameter
 from models.catalog import recipe, recipe_class
 from models.config import ModelConfig
+from models.ensemble import KIND, TRAINING
 
 _NOT_SEARCHED = ("features", "validation_split")  # of the 13 fields, not of hyperparameters or training_params
 Space = Mapping[str, Parameter]
@@ -42,7 +43,7 @@ def checked(kind: str, config: ModelConfig, space: Space) -> dict[str, Any]:
 
 def with_parameters(kind: str, config: ModelConfig, parameters: Mapping[str, Any]) -> ModelConfig:
     """The configuration with these parameters, each in the section it belongs to."""
-    training = recipe_class(kind).training_params
+    training = TRAINING if kind == KIND else recipe_class(kind).training_params
     trained = {name: value for name, value in parameters.items() if name in training}
     others = {name: value for name, value in parameters.items() if name not in training}
     return replace(

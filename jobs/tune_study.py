@@ -63,7 +63,7 @@ class Study:
         search = Search(
             space, defaults, told.tuning_method, told.tuning_iterations, settings.seed, told.generation, told.prune
         )
-        return cls(kind, config, search, inner, outer, _classes(split.known, rows))
+        return cls(kind, config, search, inner, outer, classes_of(split.known, rows))
 
     def facts(self) -> dict[str, Any]:
         """What the search was told, strict-JSON-ready: the first line of its log, and part of its report."""
@@ -72,32 +72,37 @@ class Study:
             "model": self.kind, "method": search.method, "trials": search.trials, "seed": search.seed,
             "generation": search.generation, "prune": search.prune, "ranked_by": self.inner.yardstick.ranked_by,
             "notes": list(self.inner.yardstick.notes), "horizon": spec.horizon,
-            "inner": [_window(self.inner.panel, fold.cutoff, fold.horizon) for fold in self.inner.folds],
-            "outer": _window(self.outer.panel, self.outer.folds[0].cutoff, self.outer.folds[0].horizon),
+            "inner": [window_of(self.inner.panel, fold.cutoff, fold.horizon) for fold in self.inner.folds],
+            "outer": window_of(self.outer.panel, self.outer.folds[0].cutoff, self.outer.folds[0].horizon),
             "sample": {
                 "styles": self.inner.panel.n_series, "of": sum(of for _, of in self.classes.values()),
                 "classes": {name: list(counts) for name, counts in self.classes.items()},
             },
-            "space": {name: _as_json(parameter) for name, parameter in search.space.items()},
+            "space": {name: space_as_json(parameter) for name, parameter in search.space.items()},
         }  # fmt: skip
 
 
-def _model(settings: Settings) -> tuple[str, ModelConfig]:
-    told = settings.tuning
-    if not told.hyperparameter_tuning:
+def refuse_no_search(settings: Settings) -> None:
+    """Raises SettingsError where the settings say that nothing is tuned, or leave no inner fold to score trials on."""
+    if not settings.tuning.hyperparameter_tuning:
         raise SettingsError(
             "this job searches, and tuning.hyperparameter_tuning=false says that nothing is tuned",
             key="tuning.hyperparameter_tuning", found=False, hint="Leave it out",
         )  # fmt: skip
-    if told.model is None:
-        raise SettingsError("whose parameters?", key="model", known=", ".join(told.space), hint="Say model=xgboost")
-    refuse_unknown(told.space, FORECASTERS, "tuning.space")
-    refuse_unknown([told.model], told.space, "model")
     if settings.folds.mode != "rolling" or not settings.folds.inner:
         raise SettingsError(
             "trials are scored on inner folds, of which there must be one", key="folds.inner",
             found=settings.folds.inner, mode=settings.folds.mode, hint="Set folds=rolling and folds.inner=3",
         )  # fmt: skip
+
+
+def _model(settings: Settings) -> tuple[str, ModelConfig]:
+    told = settings.tuning
+    refuse_no_search(settings)
+    if told.model is None:
+        raise SettingsError("whose parameters?", key="model", known=", ".join(told.space), hint="Say model=xgboost")
+    refuse_unknown(told.space, FORECASTERS, "tuning.space")
+    refuse_unknown([told.model], told.space, "model")
     return told.model, settings.models[told.model]
 
 
@@ -113,18 +118,21 @@ def _size(settings: Settings, one: Forecaster, known: Panel, season: int) -> int
     return int(np.clip(LOCAL_FIT_S / each, LEAST_SAMPLE, POOLED_SAMPLE))
 
 
-def _classes(known: Panel, rows: Ints) -> dict[str, tuple[int, int]]:
+def classes_of(known: Panel, rows: Ints) -> dict[str, tuple[int, int]]:
+    """Demand class -> (styles of it among `rows`, styles of it there are); classes that do not occur are left out."""
     classes = demand_classes(known)
     counts = {name: (int((classes[rows] == name).sum()), int((classes == name).sum())) for name in CLASSES}
     return {name: pair for name, pair in counts.items() if pair[1]}
 
 
-def _window(panel: Panel, cutoff: int, horizon: int) -> dict[str, Any]:
+def window_of(panel: Panel, cutoff: int, horizon: int) -> dict[str, Any]:
+    """A scored window: its cutoff (a period number), first and last day (YYYY-MM-DD)."""
     first, last = panel.calendar.dates(np.array([cutoff + 1, cutoff + horizon])).astype("datetime64[D]")
     return {"cutoff": cutoff, "from": str(first), "to": str(last)}
 
 
-def _as_json(parameter: Any) -> dict[str, Any]:
+def space_as_json(parameter: Any) -> dict[str, Any]:
+    """What a parameter may be, as conf/space says it."""
     if parameter.choices is not None:
         return {"choices": list(parameter.choices)}
     return {"low": parameter.low, "high": parameter.high, "log": parameter.log}

@@ -20,6 +20,7 @@ from jobs.tasks import Work, forecasts_of
 from jobs.trial_log import Outcome
 from jobs.tune_search import Assignment
 from jobs.tune_space import with_parameters
+from models.base import Forecast
 from models.catalog import recipe
 from models.config import ModelConfig
 
@@ -49,7 +50,10 @@ def run_trial(bench: Bench, assignment: Assignment) -> Outcome:
     try:
         config = with_parameters(bench.kind, bench.config, assignment.parameters)
         for fold in bench.folds:
-            results.append(scored(bench, config, fold))
+            left = assignment.max_seconds - (time.perf_counter() - started)
+            results.append(scored(bench, config, fold, left))
+            if time.perf_counter() - started >= assignment.max_seconds:  # what a fit made in less time than it needs
+                raise FitError("time_budget: the trial did not end in time", seconds=round(assignment.max_seconds, 1))
             scores.append(bench.yardstick.score(results[-1:]))
             limit = assignment.prune_above
             if limit is not None and len(scores) == 1 and scores[0] > limit and len(bench.folds) > 1:
@@ -64,7 +68,14 @@ def run_trial(bench: Bench, assignment: Assignment) -> Outcome:
 
 
 def scored(bench: Bench, config: ModelConfig, fold: Fold, max_seconds: float = math.inf) -> FoldResult:
-    """The model's forecast at one fold beside the truth, fitted as a backtest fits it; its gaps filled by the fallback.
+    """The model's forecast at one fold beside the truth, its gaps filled by the fallback; raises as `raw_forecast`."""
+    forecast = raw_forecast(bench, config, fold, max_seconds)
+    (result,) = member_results(bench.panel, {bench.kind: {fold.cutoff: forecast}}, [fold], bench.question)[bench.kind]
+    return result
+
+
+def raw_forecast(bench: Bench, config: ModelConfig, fold: Fold, max_seconds: float = math.inf) -> Forecast:
+    """The model's forecast at one fold, fitted there as a backtest fits it; rows it did not make are empty.
 
     max_seconds: wall time of the fit, where it is below the model's own. Raises FitError when the model made no row at
     all.
@@ -76,14 +87,14 @@ def scored(bench: Bench, config: ModelConfig, fold: Fold, max_seconds: float = m
     work = Work(
         task=task, recipes={kind: made}, refit={kind: frozenset({fold.cutoff})}, chosen={},
         question=replace(question, context=replace(question.context, threads=bench.cpus)),
-        limits={kind: min(max_seconds, config.max_training_time_seconds)}, folder="", deadline=None, live=None,
+        limits={kind: max(0.0, min(max_seconds, config.max_training_time_seconds))}, folder="", deadline=None,
+        live=None,
     )  # fmt: skip
     with threadpool_limits(bench.cpus):
         (forecast,) = forecasts_of(kind, bench.panel, work)
     if not forecast.made.any():
         raise FitError("the model made no forecast", model=kind, cause=str(forecast.reason[0]))
-    (result,) = member_results(bench.panel, {kind: {fold.cutoff: forecast}}, [fold], question)[kind]
-    return result
+    return forecast
 
 
 def best_of(outcomes: Sequence[Outcome]) -> Outcome | None:

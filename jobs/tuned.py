@@ -18,6 +18,8 @@ from models.files import read_json
 
 TUNED = "tuned.json"  # accepted parameters; absent when they were not accepted
 REPORT = "tuning.json"  # the whole search; written last
+REPORTS = {"tune": REPORT, "automl": "automl.json"}  # job -> its report
+_FACTS = {"run_id", "model", "parameters", "configured", "task", "accepted_at", "seen_to"}
 # What makes two runs the same task: parameters found on it are used without being asked for.
 _TASK = ("source", "columns", "cleaning", "features", "freq", "season", "horizon", "default_forecast_horizon")
 
@@ -34,6 +36,15 @@ def accepted(
         "run_id": run_id, "model": kind, "accepted_at": at, "seen_to": seen_to, "parameters": dict(parameters),
         "configured": plain["models"][kind], "task": {name: plain[name] for name in _TASK},
     }  # fmt: skip
+
+
+def accepted_together(
+    settings: Settings, parameters: Mapping[str, Mapping[str, Any]], run_id: str, at: str, seen_to: str
+) -> dict[str, Any]:
+    """The same for several models that were accepted as one, the ensemble among them: one content each, by model."""
+    return {
+        "together": [accepted(settings, kind, parameters[kind], run_id, at, seen_to) for kind in sorted(parameters)]
+    }
 
 
 def with_tuned(settings: Settings) -> Settings:
@@ -61,26 +72,23 @@ def with_tuned(settings: Settings) -> Settings:
         models[one["model"]] = with_parameters(one["model"], models[one["model"]], one["parameters"])
         show(f"Tuned     {one['model']}: parameters of run {one['run_id']}",
              f"          chosen on demand to {one['seen_to']}: its scores there are a little flattered")  # fmt: skip
-    return replace(settings, models=models, tuned=tuple(one["run_id"] for one in found))
+    return replace(settings, models=models, tuned=tuple(dict.fromkeys(one["run_id"] for one in found)))
 
 
 def tuned_from(settings: Settings) -> dict[str, str]:
-    """Model -> the run of `jobs.tune` its parameters are from, for the lineage of what is made with them."""
-    return {one["model"]: one["run_id"] for one in (_read(settings, name) for name in settings.tuned or ())}
+    """Model -> the run of the search its parameters are from, for the lineage of what is made with them."""
+    found = [one for name in settings.tuned or () for one in _read(settings, name)]
+    return {one["model"]: one["run_id"] for one in found if one["model"] in chosen_models(settings)}
 
 
 def _named(settings: Settings, runs: tuple[str, ...]) -> list[dict[str, Any]]:
-    found = [_read(settings, name) for name in runs]
+    found = [one for name in runs for one in _named_run(settings, name)]
     kinds = [one["model"] for one in found]
     twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
     if twice:
         raise SettingsError("two runs of the same model are named", key="tuned", models=twice, found=runs)
     for one in found:
         kind, run_id = one["model"], one["run_id"]
-        refuse_unknown([kind], settings.models, "tuned")
-        if kind not in chosen_models(settings):
-            raise SettingsError("the model of this tuning does not run here", key="tuned", found=run_id, model=kind,
-                                hint="Leave it out, or choose the model with only=")  # fmt: skip
         changed = _changed(settings, one)
         if changed:
             raise SettingsError(
@@ -90,12 +98,24 @@ def _named(settings: Settings, runs: tuple[str, ...]) -> list[dict[str, Any]]:
     return found
 
 
+def _named_run(settings: Settings, run_id: str) -> list[dict[str, Any]]:
+    """What a run found for models that run here. Raises SettingsError when there is no such model."""
+    found = _read(settings, run_id)
+    kinds = [one["model"] for one in found]
+    refuse_unknown(kinds, settings.models, "tuned")
+    here = [one for one in found if one["model"] in chosen_models(settings)]
+    if not here:
+        raise SettingsError("the model of this tuning does not run here", key="tuned", found=run_id,
+                            model=", ".join(kinds), hint="Leave it out, or choose the model with only=")  # fmt: skip
+    return here
+
+
 def _newest(settings: Settings) -> list[dict[str, Any]]:
     """The newest accepted parameters of each chosen model, where task and configuration are the same."""
     task = {name: as_plain(settings)[name] for name in _TASK}
     newest: dict[str, dict[str, Any]] = {}
-    for path in sorted(runs_root(settings).glob(f"*/{TUNED}")):
-        one = _content(path)
+    paths = sorted(runs_root(settings).glob(f"*/{TUNED}"))
+    for one in [one for path in paths for one in _content(path)]:
         kind = one["model"]
         if kind not in chosen_models(settings) or one["task"] != task or _changed(settings, one):
             continue
@@ -112,31 +132,35 @@ def _changed(settings: Settings, one: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _read(settings: Settings, run_id: str) -> dict[str, Any]:
-    """tuned.json of a run. Raises SettingsError saying why there is none."""
+def _read(settings: Settings, run_id: str) -> list[dict[str, Any]]:
+    """What a run found, one content a model. Raises SettingsError saying why there is none."""
     root = runs_root(settings)
     run = RunFolder(root / run_id)
     known = sorted((path.parent.name for path in root.glob(f"*/{TUNED}")), reverse=True)
     if "/" in run_id or run_id.startswith(".") or not run.file(MANIFEST).is_file():
-        raise SettingsError("no such run", key="tuned", found=run_id, accepted=known, hint="Name a run of jobs.tune")
+        raise SettingsError(
+            "no such run", key="tuned", found=run_id, accepted=known, hint="Name a run of jobs.tune or jobs.automl"
+        )
     if run.file(TUNED).is_file():
         return _content(run.file(TUNED))
     job = _json(run.file(MANIFEST)).get("job")
-    if job != "tune":
+    if job not in REPORTS:
         raise SettingsError("this run tuned nothing", key="tuned", found=run_id, job=job, accepted=known,
-                            hint="Name a run of jobs.tune")  # fmt: skip
-    if not run.file(REPORT).is_file():
+                            hint="Name a run of jobs.tune or jobs.automl")  # fmt: skip
+    if not run.file(REPORTS[job]).is_file():
         raise SettingsError("this search has not ended", key="tuned", found=run_id,
-                            hint=f"Go on with it: python -m jobs.tune resume={run_id}")  # fmt: skip
+                            hint=f"Go on with it: python -m jobs.{job} resume={run_id}")  # fmt: skip
     raise SettingsError("the parameters of this run were not accepted", key="tuned", found=run_id,
-                        why=_json(run.file(REPORT)).get("why"), accepted=known)  # fmt: skip
+                        why=_json(run.file(REPORTS[job])).get("why"), accepted=known)  # fmt: skip
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> list[dict[str, Any]]:
     value = _json(path)
-    if not {"run_id", "model", "parameters", "configured", "task", "accepted_at", "seen_to"} <= value.keys():
+    found: Any = value.get("together", [value])
+    whole = isinstance(found, list) and all(isinstance(one, dict) and one.keys() >= _FACTS for one in found)
+    if not whole or not found:
         raise StorageError("a file of accepted parameters is not whole", file=str(path), hint="Remove it")
-    return value
+    return list(found)
 
 
 def _json(path: Path) -> dict[str, Any]:

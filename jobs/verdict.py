@@ -12,6 +12,7 @@ import pandas as pd
 
 from demand.panel import Panel
 from evaluation.adjusted import adjusted
+from evaluation.advice import how_unstable
 from evaluation.backtest import EnsembleAt, Question, ensemble_at, ensemble_result, member_results
 from evaluation.classes import demand_classes
 from evaluation.hierarchy import Hierarchy
@@ -87,7 +88,8 @@ def judge(panel: Panel, race: Race, origins: Origins, question: Question, settin
         results[KIND] = [ensemble_result(ensembles[fold.cutoff], panel, question) for fold in origins.scored]
     metric = settings.selection.model_selection_metric
     thresholds = {kind: config.min_accuracy_threshold for kind, config in settings.models.items()}
-    board = leaderboard(results, metric=metric, thresholds=thresholds)
+    limit = settings.gate.unstable_over
+    board = leaderboard(results, metric=metric, thresholds=thresholds, unstable_over=limit)
     gate = _gate(results, settings, board)
     best = best_model(board)
     served = _served(board, gate, settings, ensembles)
@@ -124,6 +126,8 @@ def _gate(results: Mapping[str, Sequence[FoldResult]], settings: Settings, board
     row = board.loc[board["model"] == KIND].iloc[0]
     if settings.gate.below_threshold == "block" and bool(row["below_threshold"]):
         reasons.append("the ensemble's accuracy is below its min_accuracy_threshold and gate.below_threshold=block")
+    if settings.gate.unstable == "block" and bool(row["unstable"]):
+        reasons.append(f"the ensemble's WAPE {how_unstable(row)} and gate.unstable=block")
     return Gate(not reasons, tuple(reasons), tuple(tests))
 
 

@@ -20,7 +20,7 @@ from models.config import ModelConfig
 KIND = "ensemble"
 Aggregation = Literal["weighted_mean", "mean", "median", "stacking"]
 _HYPER = ("models", "weights", "voting", "aggregation", "confidence_threshold", "extra_members")
-_TRAINING = ("retrain_base_models", "optimize_weights", "weight_optimization_method")
+TRAINING = ("retrain_base_models", "optimize_weights", "weight_optimization_method")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -65,7 +65,7 @@ class EnsembleSettings:
     def from_config(cls, config: ModelConfig) -> EnsembleSettings:
         """From the 13 fields. Raises SettingsError on unknown keys."""
         refuse_unknown(config.hyperparameters, _HYPER, "models.ensemble.hyperparameters")
-        refuse_unknown(config.training_params, _TRAINING, "models.ensemble.training_params")
+        refuse_unknown(config.training_params, TRAINING, "models.ensemble.training_params")
         return build(cls, {**config.hyperparameters, **config.training_params}, "models.ensemble")
 
     @property

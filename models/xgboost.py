@@ -39,7 +39,8 @@ class XGBoost(Forecaster):
 
     base_score: where boosting starts; 0.5 is the mean of the training labels. n_jobs: -1 = every thread the context
     allows. scale_pos_weight other than 1 is refused: it weighs classes, and demand has none. eval_metric: the first one
-    decides early stopping (the mean wants rmse), all are in the card. features, validation_split: as in ModelConfig.
+    decides early stopping (the mean wants rmse), all are in the card. without_features: columns of the matrix that are
+    left out of it (`names` in the card are those it has). features, validation_split: as in ModelConfig.
     """
 
     n_estimators: Count = 200
@@ -63,6 +64,7 @@ class XGBoost(Forecaster):
     eval_metric: tuple[str, ...] = ("rmse", "mae")
     early_stopping_rounds: Annotated[int, Field(ge=0)] = 10
     verbose: bool = False
+    without_features: tuple[str, ...] = ()
     features: tuple[str, ...] = (
         "lag_1", "lag_7", "lag_30", "rolling_mean_7", "rolling_mean_30", "month", "quarter", "dayofweek", "price",
         "inventory_level", "is_holiday", "is_weekend",
@@ -72,7 +74,9 @@ class XGBoost(Forecaster):
     kind: ClassVar[str] = "xgboost"
     pools_series: ClassVar[bool] = True
     refit_often: ClassVar[bool] = False  # features move with the origin; the trees last
-    training_params: ClassVar[frozenset[str]] = frozenset({"eval_metric", "early_stopping_rounds", "verbose"})
+    training_params: ClassVar[frozenset[str]] = frozenset(
+        {"eval_metric", "early_stopping_rounds", "verbose", "without_features"}
+    )
 
     def __post_init__(self) -> None:
         if self.scale_pos_weight != 1:
@@ -96,10 +100,14 @@ class XGBoost(Forecaster):
         """One pooled fit. Raises FitError: "Insufficient data", or "time_budget" when not even one round was made."""
         deadline = Deadline.after(context.max_seconds)
         seed = int(np.random.SeedSequence((context.seed, self.random_state)).generate_state(1)[0] % 2**31)
-        recipe = FeatureRecipe.of(history, context.features, self.features, context.season)
+        recipe = self.matrix(history, context)
         rows = gather(history, recipe, spec.horizon, context, seed)
         learned = learn(self, rows, spec.horizon, spec.levels, context, seed, deadline)
         return FittedXGBoost(spec, recipe, learned, self.threads(context))
+
+    def matrix(self, history: Panel, context: FitContext) -> FeatureRecipe:
+        """Which columns a fit on this history learns from. Raises SettingsError as FeatureRecipe.of does."""
+        return FeatureRecipe.of(history, context.features, self.features, context.season, without=self.without_features)
 
     def threads(self, context: FitContext) -> int:
         """Numeric threads of a fit: never more than the context allows."""

@@ -68,6 +68,7 @@ def test_when_the_jobs_are_listed_then_each_is_tested_here():
     assert {path.stem for path in CONF.glob("*.yaml")} - {"base"} == {
         "pipeline", "train", "backtest", "forecast", "ingest", "config", "releases", "rollback", "promote", "evaluate",
         "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish", "tune",
+        "automl",
     }  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def test_when_a_rule_at_level_error_fails_then_ingest_ends_with_1_and_with_0_whe
     assert [one["passed"] for one in strict_json(path)["findings"] if one["level"] == "error"] == [False]
 
 
-@pytest.mark.parametrize("job", ["pipeline", "train", "backtest", "ingest", "forecast", "monitor", "tune"])
+@pytest.mark.parametrize("job", ["pipeline", "train", "backtest", "ingest", "forecast", "monitor", "tune", "automl"])
 @pytest.mark.parametrize("what", EACH_REFUSAL)
 def test_when_the_job_is_refused_then_the_code_is_2_one_message_says_why_and_nothing_is_written(
     job, what, source, tmp_path, capsys
@@ -175,7 +176,7 @@ def test_when_the_job_is_refused_then_the_code_is_2_one_message_says_why_and_not
         assert run_job("train", tmp_path / "s", source, "enable_ml=false", "run_id=before").code == 0
         capsys.readouterr()
     told, kind, named = REFUSALS[what]
-    of_one = ("model=arima",) if job == "tune" else ()
+    of_one = {"tune": ("model=arima",), "automl": ("budget=10m",)}.get(job, ())
     before = sorted(tmp_path.rglob("*"))
     assert run_job(job, tmp_path / "s", source, told, *of_one).code == 2
     shown = capsys.readouterr()

@@ -113,6 +113,7 @@ PROOF: dict[str, dict[str, Acts | Refused | Shown]] = {
         "colsample_bynode": Acts(0.3, TREES), "reg_alpha": Acts(50.0, TREES), "reg_lambda": Acts(500.0, TREES),
         "base_score": Acts(3.0, TREES), "random_state": Acts(7, TREES), "features": Acts(("lag_9",), TREES),
         "validation_split": Acts(0.5, TREES), "scale_pos_weight": Refused(2.0),
+        "without_features": Acts(("demand_lag_1",), TREES),
         "n_jobs": Shown("test_when_threads_are_asked_for_then_the_context_is_the_limit"),
         "eval_metric": Shown("test_when_metrics_are_chosen_then_the_card_has_their_values"),
         "early_stopping_rounds": Shown("test_when_early_stopping_is_off_then_every_round_is_made"),

@@ -25,7 +25,8 @@ from models.tabular.settings import FineTuneSettings
 
 ROOT = CONF.parent
 JOBS = ("pipeline", "ingest", "train", "backtest", "forecast", "config", "releases", "rollback", "promote", "evaluate",
-        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish", "tune")  # fmt: skip
+        "serve", "token", "retrain", "schedule", "monitor", "finetune", "substitutes", "replenish", "tune",
+        "automl")  # fmt: skip
 OWN = {
     "pipeline": {"decisions": False, "tuned": None},
     "config": {"show": None, "due_on": None},
@@ -43,6 +44,13 @@ OWN = {
             "base", *({f"space@tuning.space.{one}": one} for one in LEARNED), "_self_", {"experiment": None},
         ],
         "folds": {"inner": 3},
+    },
+    "automl": {
+        "defaults": [
+            "base", *({f"space@tuning.space.{one}": one} for one in LEARNED), "_self_", {"experiment": None},
+        ],
+        "budget": None,
+        "folds": {"inner": 4},
     },
     "finetune": {"finetune": {
         **{one.name: list(one.default) if isinstance(one.default, tuple) else one.default
@@ -299,7 +307,8 @@ def test_when_the_shipped_files_are_searched_then_none_names_code_and_none_is_ab
 
 @pytest.mark.slow
 def test_when_help_is_asked_then_every_key_is_listed_within_80_columns():
-    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline", "tune")
+    jobs = ("config", "promote", "token", "train", "retrain", "schedule", "finetune", "substitutes", "pipeline", "tune",
+            "automl")  # fmt: skip
     text = "\n".join(map(compose.help_text, jobs))
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())

@@ -136,6 +136,24 @@ def test_when_below_threshold_blocks_then_it_is_held_back_and_with_warn_it_is_sa
     assert "below its min_accuracy_threshold (gate.below_threshold=warn)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_when_an_unstable_model_blocks_then_it_is_held_back_and_with_warn_it_is_said(desk, capsys):
+    def shaken(folder):
+        path = folder / "metrics.parquet"
+        board = pd.read_parquet(path)
+        board["unstable"] = True
+        board.to_parquet(path)
+
+    number = desk.forged(2, shaken)
+    assert desk.run("promote", f"release={number}", "gate.unstable=block") == FAILED
+    said = " ".join(capsys.readouterr().out.split())
+    assert "varies a lot between origins (standard deviation" in said
+    assert "gate.unstable=block" in said
+    assert desk.registry.alias("champion") == 1
+    assert desk.run("promote", f"release={number}") == OK
+    assert "(gate.unstable=warn)" in " ".join(capsys.readouterr().out.split())
+    assert desk.run("promote", "release=1", "gate.unstable=block", "force=true") == OK
+
+
 def damaged_model(folder):
     """Another number in a native model file, sealed as if it belonged there."""
     place = next(folder.glob("models/exponential_smoothing/*/model"))

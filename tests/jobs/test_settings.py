@@ -67,7 +67,7 @@ def test_when_the_shipped_files_are_read_then_they_repeat_the_defaults_of_the_co
             assert {**plain[name]} == code, name
     assert set(plain) == {f.name for f in fields(Settings)} - {
         "show", "due_on", "release", "reason", "name", "role", "days", "revoke", "job", "once", "dry", "until",
-        "promoted_model", "styles", "finetune", "alias", "yarn", "top", "decisions",
+        "promoted_model", "styles", "finetune", "alias", "yarn", "top", "decisions", "budget",
     }  # fmt: skip
 
 

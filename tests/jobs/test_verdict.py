@@ -135,6 +135,20 @@ def test_when_the_ensemble_is_no_better_than_a_baseline_then_a_baseline_is_serve
     assert _served(verdict.board, gate, free, verdict.ensembles) == KIND
 
 
+def test_when_a_model_varies_more_than_the_limit_then_it_is_flagged_and_the_gate_closes_where_that_blocks(judged):
+    races, race, verdict = judged
+    results = {**verdict.results, KIND: perfect(verdict.results[KIND])}
+    for unstable_over, flagged in ((1e-9, True), (1e9, False)):
+        for unstable in ("warn", "block"):
+            gate = replace(races.settings.gate, unstable_over=unstable_over, unstable=unstable)
+            settings = replace(races.settings, gate=gate)
+            board = judge(races.panel, race, races.plan.origins, races.question, settings).board
+            assert bool(board.set_index("model").loc[KIND, "unstable"]) is flagged
+            found = _gate(results, settings, board)
+            assert found.passed is not (flagged and unstable == "block")
+            assert any("gate.unstable=block" in reason for reason in found.reasons) is not found.passed
+
+
 def test_when_no_ensemble_ran_then_the_gate_says_so_and_the_best_baseline_serves(judged, fleet_panel, smoke):
     races, race, _ = judged
     alone = replace(races.settings, enable_ml=False, only=None)
