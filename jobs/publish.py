@@ -18,12 +18,14 @@ from jobs.activation import Activated, activate
 from jobs.company_tables import copy_tables
 from jobs.entries import entries, named, stored_at
 from jobs.evidence import keep_evidence
+from jobs.explained import write_explanations
 from jobs.fleet import Fleet, registry_of
 from jobs.gate import Decision, champion_of, decide
 from jobs.race import Race
 from jobs.serving_tables import write_serving_tables
 from jobs.settings import Settings
 from jobs.verdict import Verdict
+from models.drivers import FILES
 from models.files import write_json
 from models.forecast_files import write_forecasts
 from models.registry import Registry
@@ -106,7 +108,9 @@ def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outco
         shutil.copytree(source, folder / "models")
     lenders = _lenders(fleet)
     for kind, lender in lenders.items():
-        shutil.copytree(lender.file(f"models/{kind}"), folder / "models" / kind)
+        # What moved its forecasts then is not what moves them now: explanations.parquet holds that.
+        place = folder / "models" / kind
+        shutil.copytree(lender.file(f"models/{kind}"), place, ignore=shutil.ignore_patterns(*FILES))
     write_forecasts(folder / "forecasts.parquet", [(verdict.served, live)], ROWS_A_GROUP)
     write_forecasts(folder / "members.parquet", sorted(verdict.live_members.items()), ROWS_A_GROUP)
     # What the members said at earlier origins: weights and intervals of tomorrow's forecast are made from it.
@@ -121,6 +125,7 @@ def fill_release(folder: Path, fleet: Fleet, race: Race, verdict: Verdict, outco
     _write_table(verdict.board, folder / "metrics.parquet")
     _write_table(outcomes, folder / "outcomes.parquet")
     write_serving_tables(folder, fleet, verdict)
+    write_explanations(folder, fleet, verdict)
     copy_tables(run.path, folder)
     shutil.copy(run.file("config.yaml"), folder / "config.yaml")
     manifest = run.json("manifest.json")

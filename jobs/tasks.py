@@ -13,12 +13,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from demand.durable import write_whole, write_whole_folder
-from demand.errors import FitError, VersionUnreadable
+from demand.errors import FitError, ModelError, VersionUnreadable
 from demand.panel import Panel, Strings
 from evaluation.backtest import Question
 from evaluation.folds import Fold
 from jobs.plan import Task
 from models.base import FittedForecaster, Forecast, Forecaster, ForecastSpec
+from models.drivers import Drivers, Reliance, write_drivers
 from models.files import read_json, write_arrays, write_json
 from models.forecast_files import write_forecasts
 from models.release import sha256_of
@@ -198,6 +199,14 @@ def _nothing(history: Panel, spec: ForecastSpec, reasons: np.ndarray) -> Forecas
     return replace(empty, reason=reasons.astype(str))
 
 
+def drivers_or_why(model: FittedForecaster, history: Panel) -> Drivers | Reliance | ModelError | None:
+    """What moves a model's forecasts of `history`, or why that cannot be said: it costs nobody the forecast."""
+    try:
+        return model.drivers(history)
+    except ModelError as error:
+        return error
+
+
 def _keep_models(fits: Sequence[_Fit], history: Panel, kind: str, work: Work) -> None:
     for k, fit in enumerate(fits):
         name = work.task.name if k == 0 else f"{work.task.name}-{k}"
@@ -207,5 +216,8 @@ def _keep_models(fits: Sequence[_Fit], history: Panel, kind: str, work: Work) ->
             fit.model.save(folder / "model")
             write_arrays(folder / "series.npz", {"ids": history.ids if fit.ids is None else fit.ids})
             write_json(folder / "importances.json", fit.model.importances())
+            found = drivers_or_why(fit.model, history)
+            if found is not None:
+                write_drivers(folder, found)
 
         write_whole_folder(Path(work.folder) / "models" / kind / name, fill)

@@ -15,6 +15,7 @@ from jobs.decisions import due_apart, record_idle, tables_validated, train_apart
 from jobs.earlier_names import write_earlier_names
 from jobs.entries import broken_off
 from jobs.entry import FAILED, OK, run
+from jobs.explained import write_explanations
 from jobs.fleet import Decide, Fleet, compete, prepare, registry_of
 from jobs.gate import gate_lines
 from jobs.outputs import WIDTH, said, summary, where, write_backtest, write_tables
@@ -100,6 +101,7 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     with fleet.stage("files"):
         write_tables(fleet, race, verdict, styles)
         write_backtest(fleet, race, verdict)
+        write_explanations(fleet.run.path, fleet, verdict)
     with fleet.stage("release"):
         published = publish(fleet, race, verdict, styles)
     number = published.number

@@ -17,6 +17,7 @@ from demand.panel import Floats, Ints, Panel, Strings
 from demand.settings import build, refuse_unknown
 from features.settings import FeatureSettings
 from models.config import ModelConfig
+from models.drivers import Drivers, Reliance
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,13 @@ class FittedForecaster(ABC):
     def importances(self) -> dict[str, float]:
         """Feature -> share of importance (they sum to 1); empty when the model has none."""
         return {}
+
+    def drivers(self, history: Panel) -> Drivers | Reliance | None:
+        """What moves the forecasts of `history`; None for a model that reads a style's own past and nothing else.
+
+        Raises ModelError when what was found does not add up, or cannot be measured on these series.
+        """
+        return None
 
     def reads_ahead(self) -> tuple[str, ...]:
         """The panel's columns whose planned values may move the forecast; () when there are none."""

@@ -12,13 +12,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from demand.errors import OriginError, SettingsError, VersionUnreadable
-from demand.panel import Panel
+from demand.panel import Floats, Panel
 from demand.settings import build, refuse_unknown
 from models.base import FitContext, FittedForecaster, Forecast, ForecastSpec
+from models.drivers import Reliance
 from models.files import read_arrays, read_card, write_arrays, write_card
 from models.lstm_network import Predictor, Weights, start_tensorflow, with_weights
 from models.lstm_training import Pool
-from models.lstm_windows import COLUMNS, FEATURES, MIN_HISTORY, WindowLayout, WindowSource, seasons_of
+from models.lstm_windows import COLUMNS, FEATURES, MIN_HISTORY, WindowLayout, Windows, WindowSource, seasons_of
+from models.network_drivers import reliance_of
 
 WEIGHTS = "weights.npz"
 _SERIES_AT_ONCE = 1024  # windows of a forecast held in memory together
@@ -109,6 +111,15 @@ class FittedNetwork(FittedForecaster):
         parts = [f"{name} left out: not in the data it was fitted on" for name in self.left_out]
         parts += [f"{name} taken as unchanged: not in this history" for name in gone]
         return "; ".join(parts)
+
+    def drivers(self, history: Panel) -> Reliance:
+        """See FittedForecaster: how far the forecasts rest on each group of inputs, by permutation. Raises FitError
+        without TensorFlow."""
+        return reliance_of(self, history)
+
+    def mean_of(self, windows: Windows) -> Floats:
+        """The mean forecast of each window, in the source's unit and never negative [B, H]."""
+        return np.maximum(self._predictor(windows)[:, :, 0].astype(np.float64) * windows.scale[:, None], 0.0)
 
     def reads_ahead(self) -> tuple[str, ...]:
         """The columns it was fitted with; whether they were planned then is for the panel of the fit to say."""

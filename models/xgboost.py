@@ -18,9 +18,11 @@ from features.build import FeatureRecipe, every_row
 from features.catalog import read_names
 from features.view import OriginView, views
 from models.base import FitContext, FittedForecaster, Forecast, Forecaster, ForecastSpec
+from models.drivers import Drivers
 from models.files import read_card, write_card
 from models.xgboost_anchor import Anchor, anchor_terms
-from models.xgboost_boosters import Deadline, predict, read_booster, total_gain, write_booster
+from models.xgboost_boosters import Deadline, objective_of, predict, read_booster, total_gain, write_booster
+from models.xgboost_drivers import drivers_of
 from models.xgboost_quantiles import Spread
 from models.xgboost_rows import gather
 from models.xgboost_training import CENTRE, LEFTOVERS, RATIOS, Label, Learned, learn
@@ -177,6 +179,15 @@ class FittedXGBoost(FittedForecaster):
     def importances(self) -> dict[str, float]:
         """Feature -> share of the point booster's total gain; they sum to 1 unless no tree ever split."""
         return total_gain(self.learned.point, self.recipe.names)
+
+    @property
+    def objective(self) -> str:
+        """What the point booster was trained for, as the library names it."""
+        return objective_of(self.learned.point)
+
+    def drivers(self, history: Panel) -> Drivers:
+        """See FittedForecaster: the drivers of every series, by TreeSHAP."""
+        return drivers_of(self, history)
 
     def reads_ahead(self) -> tuple[str, ...]:
         """The columns that were planned in the panel of the fit."""

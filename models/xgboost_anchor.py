@@ -21,6 +21,7 @@ from features.view import OriginView, Spans
 SPARSE = 0.4  # from this share of periods without demand on, the anchor is 0: the median of such demand is often 0
 GROWTH = (0.5, 2.0)  # last year's peaks are scaled by the growth since, within these bounds
 ROUNDS = 20
+LEVEL_TERMS = 5  # the first terms are the series' own level; the others are what earlier seasons add to it
 FEW = 200  # rows below which a rule is not fitted: the level of the last quarter stands
 
 Flags = NDArray[np.bool_]
@@ -92,8 +93,13 @@ class Anchor:
 
     def at(self, found: AnchorTerms) -> Floats:
         """The anchor of each row [R], in units of scale; never negative, 0 for sparse rows."""
+        return np.maximum(self.parts(found).sum(axis=1), 0.0)
+
+    def parts(self, found: AnchorTerms) -> Floats:
+        """What each term adds to the anchor before it is kept at or above 0 [R, K], in units of scale; all 0 for sparse
+        rows."""
         weights = np.where(found.has_year[:, None], np.array(self.with_year), np.array(self.without_year))
-        return np.where(found.sparse, 0.0, np.maximum((found.terms * weights).sum(axis=1), 0.0))
+        return np.where(found.sparse[:, None], 0.0, found.terms * weights)
 
 
 def _fit_group(terms: Floats, target: Floats, rows: Flags) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,11 @@ def train(
 def predict(booster: Booster, x: Matrix) -> Floats:
     """The booster's answers [R] or [R, Q]."""
     return np.asarray(booster.inplace_predict(x), dtype=np.float64)
+
+
+def objective_of(booster: Booster) -> str:
+    """The objective a booster was trained for, also after it was read from a file."""
+    return str(json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
 def total_gain(booster: Booster, names: Sequence[str]) -> dict[str, float]:
