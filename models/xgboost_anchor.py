@@ -93,7 +93,7 @@ class Anchor:
 
     def at(self, found: AnchorTerms) -> Floats:
         """The anchor of each row [R], in units of scale; never negative, 0 for sparse rows."""
-        return np.maximum(self.parts(found).sum(axis=1), 0.0)
+        return np.asarray(np.maximum(self.parts(found).sum(axis=1), 0.0))
 
     def parts(self, found: AnchorTerms) -> Floats:
         """What each term adds to the anchor before it is kept at or above 0 [R, K], in units of scale; all 0 for sparse

@@ -93,15 +93,18 @@ def train(
             validation.x, validation.label, weight=validation.weight, nthread=threads, max_bin=bins, ref=matrix
         )
         watched = [(held, "validation")]
-    callbacks: list[Any] = [clock]
+    callbacks: list[Any] = []
     if watched and patience:
         metric = params["eval_metric"]
         callbacks.append(
             xgb.callback.EarlyStopping(rounds=patience, metric_name=metric if isinstance(metric, str) else metric[0])
         )
+    # The clock comes last: XGBoost asks nobody behind a callback that ends the training, and early stopping must have
+    # seen each round.
     booster = xgb.train(
-        dict(params), matrix, rounds, evals=watched, evals_result=log, callbacks=callbacks, verbose_eval=verbose
-    )
+        dict(params), matrix, rounds, evals=watched, evals_result=log, callbacks=[*callbacks, clock],
+        verbose_eval=verbose,
+    )  # fmt: skip
     kept = booster.num_boosted_rounds()
     if watched and patience:
         kept = booster.best_iteration + 1

@@ -93,7 +93,7 @@ def _explained(fitted: FittedXGBoost, view: OriginView, steps: Ints, logs: bool)
         gap = checked_gap(np.column_stack([grouped, bias]), np.log(answer))
         base = np.log(scale * learned.label.factor) + bias
         forecast = np.log(scale * learned.label.factor * answer)
-        return _Explained(*(_mean(part, n) for part in (base, grouped, forecast)), gap)
+        return _Explained(_mean(base, n), _mean(grouped, n), _mean(forecast, n), gap)
     effects = grouped * learned.label.factor
     base = bias * learned.label.factor + learned.label.shift
     terms = anchor_terms(view, fitted.recipe.plan.spans, row, step)
@@ -108,8 +108,7 @@ def _explained(fitted: FittedXGBoost, view: OriginView, steps: Ints, logs: bool)
     gap = checked_gap(np.column_stack([effects, base, floor]), said)
     forecast = np.maximum(said, 0.0)
     effects[:, _place("floor")] = floor + forecast - said
-    return _Explained(*(_mean(part * scale.reshape(-1, *[1] * (part.ndim - 1)), n)
-                        for part in (base, effects, forecast)), gap)  # fmt: skip
+    return _Explained(_mean(base * scale, n), _mean(effects * scale[:, None], n), _mean(forecast * scale, n), gap)
 
 
 def _mean(values: Floats, n: int) -> Floats:

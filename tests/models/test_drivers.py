@@ -208,7 +208,7 @@ def test_when_a_group_is_dealt_out_then_only_its_channels_move(panel):
 
 
 def test_when_a_network_reads_one_group_then_permuting_any_other_changes_nothing_at_all(panel):
-    found = reliance_of(Reads(LAYOUTS[0], 0), panel)  # type: ignore[arg-type]
+    found = reliance_of(Reads(LAYOUTS[0], 0), panel)
     assert found.styles == 9  # the one that never sold has no say
     assert found.change["level"] > 0.05
     assert {name: value for name, value in found.change.items() if name != "level"} == dict.fromkeys(
@@ -218,7 +218,7 @@ def test_when_a_network_reads_one_group_then_permuting_any_other_changes_nothing
 
 def test_when_a_single_style_sold_then_nothing_can_be_exchanged(panel):
     with pytest.raises(ModelError, match="exchanged"):
-        reliance_of(Reads(LAYOUTS[0], 0), panel.take(np.array([1, 9])))  # type: ignore[arg-type]
+        reliance_of(Reads(LAYOUTS[0], 0), panel.take(np.array([1, 9])))
 
 
 @pytest.mark.slow

@@ -223,14 +223,16 @@ def test_when_validation_is_cut_then_no_learning_target_reaches_it():
     assert origin[older].max() + 10 <= origin[newer].min()
 
 
-def boosted(rounds: int = 60, patience: int = 5, metrics: tuple[str, ...] = ("rmse", "mae")) -> Trained:
+def boosted(
+    rounds: int = 60, patience: int = 5, metrics: tuple[str, ...] = ("rmse", "mae"), seconds: float = 60
+) -> Trained:
     """A weak signal under heavy-tailed noise, learned with an eye on other such rows."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 3)).astype(np.float32)
     y = np.abs(x[:, 0]) * rng.gamma(0.3, 3.0, 600)
     params = XGBoost().booster_params(1, 1, 64) | {"objective": "reg:squarederror", "eval_metric": list(metrics)}
     old, new = Part(x[:300], y[:300]), Part(x[300:], y[300:])
-    return train(params, rounds, old, Deadline.after(60), 1.0, validation=new, patience=patience)
+    return train(params, rounds, old, Deadline.after(seconds), 1.0, validation=new, patience=patience)
 
 
 def test_when_validation_no_longer_improves_then_boosting_stops_at_the_best_round():
@@ -297,6 +299,12 @@ def test_when_rows_are_limited_to_one_origin_then_origins_are_still_planned(pane
 def test_when_time_is_up_before_the_first_round_then_the_fit_fails_by_name(panel: Panel):
     with pytest.raises(FitError, match="time_budget"):
         XGBoost(**SMALL).fit(panel, SPEC, replace(CONTEXT, max_seconds=1e-9))
+
+
+def test_when_time_is_over_in_the_first_round_then_early_stopping_has_seen_it_and_that_round_is_kept():
+    made = boosted(patience=5, seconds=0)
+    assert (made.rounds, made.booster.num_boosted_rounds()) == (1, 1)
+    assert made.scores.keys() == {"rmse", "mae"}
 
 
 def test_when_time_runs_out_while_boosting_then_the_best_state_so_far_is_kept(
