@@ -48,7 +48,8 @@ def stored(desk):
 
 def numbers_in(values: Any) -> np.ndarray:
     if values.dtype == object:
-        flat = [np.ravel(np.asarray(value, dtype=float)) for value in values if isinstance(value, np.ndarray | list)]
+        rows = [np.ravel(np.asarray(value)) for value in values if isinstance(value, np.ndarray | list)]
+        flat = [row.astype(float) for row in rows if np.issubdtype(row.dtype, np.number)]  # others are words
         values = np.concatenate(flat) if flat else np.array([])
     elif not np.issubdtype(values.dtype, np.number):
         return np.array([])
