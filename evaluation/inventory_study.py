@@ -9,6 +9,7 @@ of all training dates are over: no demand that a training decision is about is s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from demand.errors import FitError
 from demand.panel import Blanks, Floats, Ints, Panel
 from demand.store import bucket_of
 from evaluation.inventory import EXACT, SURROGATE, Judged, joined, judge, recommended, report, savings
+from models.base import Forecast
 from models.inventory.checked import checked
 from models.inventory.features import Facts
 from models.inventory.items import Items
@@ -32,6 +34,7 @@ from models.inventory.surrogate import FittedSurrogate, OrderSurrogate
 LEARNED_DATES, JUDGED_DATES = 4, 3
 LEARNED_COPIES, JUDGED_COPIES = 4, 2  # positions and costs asked of an item at a date
 LEAST_PERIODS = 6  # of history before a decision
+Foresee = Callable[[Panel], Forecast]  # (histories up to a date, without blanks) -> a row for each of them
 MOST_ITEMS = 4_000  # more teach nothing new and take minutes
 
 
@@ -53,11 +56,12 @@ class Study:
 def study(
     panel: Panel, items: Items, recipe: OrderSurrogate, settings: InventorySettings, *, target: float,
     blanks: Blanks = "interpolate", seed: int = 42, min_rows: int = 100, max_rows: int = 10_000_000,
-    max_seconds: float | None = None,
+    max_seconds: float | None = None, foresee: Foresee | None = None,
 ) -> Study:  # fmt: skip
     """panel: demand of exactly these items, in their order; NaN = not known (out of stock): filled as `blanks` says in
     histories, each cut at its decision first, and a decision whose window holds one is not judged. `position` of the
-    items does not matter: every position is asked. target: of 1 - WAPE of quantity.
+    items does not matter: every position is asked. target: of 1 - WAPE of quantity. foresee: makes the forecast that a
+    decision rests on, from the history at its date alone; None: decisions rest on windows of the past.
 
     Raises FitError ("Insufficient data") when the history is too short for the dates, the rows are too few, or what
     followed is not wholly known for any judged decision.
@@ -70,7 +74,8 @@ def study(
     half = bucket_of(items.ids, 2).astype(np.int64)
     learned_at, judged_at = dates(panel, items, settings)
     asked = [
-        _at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, blanks, seed) for at in learned_at
+        _at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, blanks, seed, foresee)
+        for at in learned_at
     ]
     lesson = [one for one in asked if one is not None]
     if not lesson:
@@ -82,7 +87,8 @@ def study(
     followed = _judged(panel, lesson, fitted, settings)
     choice = recommended(followed, names)
     others = [
-        _at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, blanks, seed + 1) for at in judged_at
+        _at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, blanks, seed + 1, foresee)
+        for at in judged_at
     ]
     held_out = [one for one in others if one is not None]
     if not held_out:
@@ -145,7 +151,7 @@ def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list
 
 def _at(
     panel: Panel, items: Items, chosen: Ints, origin: int, copies: int, settings: InventorySettings, blanks: Blanks,
-    seed: int,
+    seed: int, foresee: Foresee | None,
 ) -> tuple[Questions, Ints] | None:  # fmt: skip
     """The decisions about the chosen items at an origin, and each one's row in the panel; None when there are none."""
     history = panel.until(origin)
@@ -159,7 +165,7 @@ def _at(
     known = replace(known, y=np.maximum(known.y, 0.0))
     mean = np.add.reduceat(known.y, known.indptr[:-1]) / known.lengths / known.calendar.days_per_period
     which, asked = varied(items.take(chosen), mean, settings.review_days, copies, seed + origin)
-    return ask(known, which, asked, settings), chosen[which]
+    return ask(known, which, asked, settings, foresee(known) if foresee else None), chosen[which]
 
 
 def _judged(

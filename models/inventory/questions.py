@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from demand.panel import Floats, Panel
+from models.base import Forecast
 from models.inventory.features import Facts, facts_of, seasonality_index
 from models.inventory.items import Items
-from models.inventory.paths import Days, past_paths
+from models.inventory.paths import Days, forecast_paths, past_paths
 from models.inventory.policies import simple_quantities
 from models.inventory.search import Optimum, Sample, search, window_days
 from models.inventory.settings import InventorySettings
@@ -33,16 +34,22 @@ class Questions:
     sample: Sample
 
 
-def ask(history: Panel, rows: np.ndarray, items: Items, settings: InventorySettings) -> Questions:
+def ask(
+    history: Panel, rows: np.ndarray, items: Items, settings: InventorySettings, forecast: Forecast | None = None
+) -> Questions:
     """The decisions of `items` [n] about the series `rows` [n] of a history without blanks, at its end.
 
-    Paths are windows of each item's own history before the decision.
+    Paths are windows of each item's own history before the decision, or those of a forecast made there for all series
+    of the history.
     """
     n_paths, review = settings.paths, settings.review_days
     longest = int(history.lengths.max(initial=1))
     reach = int(window_days(items, review).max(initial=1))
     days = Days.after(history.calendar, history.end, reach)
-    paths = past_paths(history, days.periods, n_paths, longest)[rows]
+    if forecast is None:
+        paths = past_paths(history, days.periods, n_paths, longest)[rows]
+    else:
+        paths = forecast_paths(forecast, history, days.periods, n_paths, longest)[rows]
 
     def sample(which: np.ndarray, length: int) -> Floats:
         return Days(days.step[:length], days.share[:length]).spread(paths[which])

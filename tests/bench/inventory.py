@@ -26,19 +26,25 @@ import numpy as np
 import pandas as pd
 
 from demand.panel import Panel
-from evaluation.inventory_study import study
+from evaluation.inventory_study import Foresee, study
+from models.base import FitContext, FittedForecaster, Forecast, ForecastSpec
+from models.fallback import complete
 from models.inventory.items import Items
 from models.inventory.search import search
 from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import OrderSurrogate
+from models.xgboost import XGBoost
 
 SETS = {"manufacturer": "MS", "auto_parts": "MS", "retail_vn2": "W-MON"}
 SEED = 7
+LONGEST_LEAD = 28  # days
+LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 SETTINGS = InventorySettings()
 TARGET = 0.78  # of 1 - WAPE of quantity, as in conf/model/inventory_optimization.yaml
 
 
-def read(folder: Path, freq: str, n_items: int) -> Panel:
+def read(folder: Path, freq: str, n_items: int | None) -> Panel:
+    """The data set, or as many of its series as are asked for."""
     frame = pd.read_parquet(folder / "series.parquet")
     keep = np.random.default_rng(SEED).permutation(frame["unique_id"].unique())[:n_items]
     frame = frame[frame["unique_id"].isin(keep)]
@@ -52,31 +58,55 @@ def drawn(ids: np.ndarray, seed: int) -> Items:
     rng, n = np.random.default_rng(seed), len(ids)
     unit_cost = np.exp(rng.normal(1.5, 0.8, n))
     return Items(
-        ids, np.zeros(n), rng.integers(7, 29, n), rng.choice([0.9, 0.95, 0.98], n), SETTINGS.holding_rate * unit_cost,
-        np.exp(rng.normal(3.0, 0.6, n)), unit_cost * rng.uniform(0.3, 1.5, n), rng.choice([0.8, 0.95, 1.0], n),
-        np.ones(n), np.zeros(n),
+        ids, np.zeros(n), rng.integers(7, LONGEST_LEAD + 1, n), rng.choice([0.9, 0.95, 0.98], n),
+        SETTINGS.holding_rate * unit_cost, np.exp(rng.normal(3.0, 0.6, n)), unit_cost * rng.uniform(0.3, 1.5, n),
+        rng.choice([0.8, 0.95, 1.0], n), np.ones(n), np.zeros(n),
     )  # fmt: skip
+
+
+def forecaster(everything: Panel) -> Foresee:
+    """XGBoost as configured, fitted at each date to all series of the data set; smoothing where it makes no row."""
+    calendar = everything.calendar
+    horizon = calendar.periods_in(2 * LONGEST_LEAD + SETTINGS.review_days)
+    spec, context = ForecastSpec(horizon, LEVELS), FitContext(season=calendar.season, seed=SEED)
+    fits: dict[int, FittedForecaster] = {}
+
+    def foresee(known: Panel) -> Forecast:
+        if known.end not in fits:
+            fits[known.end] = XGBoost().fit(
+                everything.until(known.end).with_blanks_filled("interpolate"), spec, context
+            )
+        return complete(fits[known.end].forecast(known), known, spec, context)
+
+    return foresee
 
 
 def main(folder: Path, n_items: int) -> None:
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     for name, freq in SETS.items():
-        began = time.perf_counter()
+        everything = read(folder / name, freq, None)
         panel = read(folder / name, freq, n_items)
-        found = study(panel, drawn(panel.ids, SEED), OrderSurrogate(), SETTINGS, target=TARGET)
-        told = found.told
-        print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
-              f"{time.perf_counter() - began:.0f} s; demand came to {cell(told['demand_ratio'], '.3f')} of the paths'; "
-              f"{told['recommended']['words']}")  # fmt: skip
-        table(told, told["policies"])
-        for policy, row in told["equal_service"].items():
-            print(f"exact at the service of {policy:10}: {cell(row['expected_share'], '6.1%')} cheaper on the paths, "
-                  f"{cell(row['realised_share'], '6.1%')} on what followed, service there "
-                  f"{cell(row['realised_service'], '.3f')}")  # fmt: skip
-        print("the same decisions, a unit short costing nothing:")
-        table(told["service_alone"], told["service_alone"]["policies"])
-        print(json.dumps({key: told[key] for key in ("quantity", "surrogate", "savings")}))
+        for paths, foresee in (("of the past", None), ("of a forecast", forecaster(everything))):
+            judged(f"{name}, paths {paths}", panel, foresee)
     scale()
+
+
+def judged(name: str, panel: Panel, foresee: Foresee | None) -> None:
+    """One study of one data set, told."""
+    began = time.perf_counter()
+    found = study(panel, drawn(panel.ids, SEED), OrderSurrogate(), SETTINGS, target=TARGET, foresee=foresee)
+    told = found.told
+    print(f"\n{name}: {told['items']['in']} items, {told['n']} decisions judged, learned from {told['n_learned']}; "
+          f"{time.perf_counter() - began:.0f} s; demand came to {cell(told['demand_ratio'], '.3f')} of the paths'; "
+          f"{told['recommended']['words']}")  # fmt: skip
+    table(told, told["policies"])
+    for policy, row in told["equal_service"].items():
+        print(f"exact at the service of {policy:10}: {cell(row['expected_share'], '6.1%')} cheaper on the paths, "
+              f"{cell(row['realised_share'], '6.1%')} on what followed, service there "
+              f"{cell(row['realised_service'], '.3f')}")  # fmt: skip
+    print("the same decisions, a unit short costing nothing:")
+    table(told["service_alone"], told["service_alone"]["policies"])
+    print(json.dumps({key: told[key] for key in ("quantity", "surrogate", "savings")}))
 
 
 def table(counts: Mapping[str, Any], policies: Sequence[Mapping[str, Any]]) -> None:
