@@ -214,7 +214,7 @@ async def _body(request: Request) -> RetrainBody:
         raw += part
         if len(raw) > MAX_BODY:
             raise Refused(413, "body_too_large", f"This body may have at most {MAX_BODY} bytes", "body", [MAX_BODY])
-    if not raw.strip():
+    if not raw:
         return RetrainBody()
     try:
         return RetrainBody.model_validate(strict_body(raw))

@@ -68,7 +68,7 @@ def substitutes_router(desk: YarnDesk) -> APIRouter:
     )  # fmt: skip
     async def yarn_substitutes(request: Request) -> Response:
         raw = await request.body()
-        asked = read_substitutes(strict_body(raw)) if raw.strip() else SubstitutesRequest()
+        asked = read_substitutes(strict_body(raw)) if raw else SubstitutesRequest()
         answer = await asyncio.to_thread(desk.answer, asked)
         return Response(strict_json(answer), headers={"Cache-Control": "no-store"}, media_type=JSON)
 

@@ -129,6 +129,7 @@ def test_when_one_model_is_asked_for_then_the_job_trains_that_one(desk):
         (b'{"model": "all", "model": "arima"}', 400, "body"),
         (b"\xff", 400, "body"),
         (b"[" * 5000, 400, "body"),
+        (b" ", 400, "body"),
         (b" " * 20_000, 413, "body"),
     ],
 )
