@@ -78,7 +78,8 @@ BODIES = {
     "deep": '{"%s": ' + "[" * 5000 + "]" * 5000 + "}", "deep objects": '{"%s":' * 500 + "1" + "}" * 500,
     "an extra key": '{"%s": 1, "storage.root": "/"}', "true": '{"%s": true}', "a fraction": '{"%s": 1.5}',
     "a list": "[1]", "a number": "1", "a text": '"%s"', "null": "null", "half": '{"%s": ', "not UTF-8": b'{"\xff": 1}',
-    "white space": "\r", "two values": '{"%s": 1} {"%s": 1}', "a comment": '{"%s": 1 /* one */}', "a leading zero": '{"%s": 01}',
+    "white space": "\r",
+    "two values": '{"%s": 1} {"%s": 1}', "a comment": '{"%s": 1 /* one */}', "a leading zero": '{"%s": 01}',
 }  # fmt: skip
 
 
