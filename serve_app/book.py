@@ -237,6 +237,23 @@ class Book:
             return {}
         return {name: table[name][row].as_py() for name in table.column_names if name != "unique_id"}
 
+    def explanation_of(self, style: str) -> dict[str, Any] | None:
+        """Why this style's forecast is what it is: the stored row, with `effects` by the groups' names; None when the
+        release has no such row (it was made before they were kept, or does not know the style).
+
+        Read anew each time: the sentences of a large fleet are not worth a replica's memory.
+        """
+        file = self.path / "explanations.parquet"
+        if not file.is_file():
+            return None
+        with self._readable():
+            rows = pq.read_table(file, filters=[("unique_id", "==", style)]).to_pylist()
+        groups = self._once("driver groups", lambda: read_json(self.path / "explanations.json")["groups"])
+        if not rows:
+            return None
+        row = rows[0]
+        return {**row, "effects": {said: row[f"effect_{group}"] for group, said in groups.items()}}
+
     # ---- forecasts and history --------------------------------------------------------------------------------
 
     def forecast_of(self, model: str, style: str) -> tuple[Dates, Floats, Floats, tuple[float, ...]]:

@@ -86,7 +86,23 @@ def style(book: Book, asked: StyleParameters, today: date) -> Answer:
             "quantiles": {f"q{level:g}": listed(quantiles[:, k]) for k, level in enumerate(levels)},
         },
         "members": [_member(book, name, asked.style) for name in book.models],
+        "explanation": _explanation(book, asked.style),
     }
+
+
+def _explanation(book: Book, style: str) -> dict[str, Any] | None:
+    """Of the served forecast, whatever model was asked for."""
+    row = book.explanation_of(style)
+    if row is None:
+        return None
+    drivers = None
+    if row["model"] is not None:
+        drivers = {
+            "model": row["model"], "link": row["link"], "base": number(row["base"]),
+            "forecast": number(row["forecast"]),
+            "effects": {name: number(value) for name, value in row["effects"].items()},
+        }  # fmt: skip
+    return {"words": row["words"], "drivers": drivers}
 
 
 def _member(book: Book, model: str, style: str) -> dict[str, Any]:

@@ -81,6 +81,27 @@ class Member(Body):
     mean: Annotated[list[float | None], Field(description="Its mean forecast by period, on the dates of `forecast`")]
 
 
+class Drivers(Body):
+    """One model's forecast of this style taken apart, mean of the steps ahead that were looked at."""
+
+    model: str
+    link: Annotated[Literal["sum", "product"], Field(description="How base and effects make the forecast")]
+    base: Annotated[float | None, Field(description="The style's own level, in units.quantity a period")]
+    forecast: Annotated[
+        float | None, Field(description="base + effects, or base x effects; in units.quantity a period")
+    ]
+    effects: Annotated[dict[str, float | None], Field(
+        description="By group of features: in units.quantity a period, or as a factor (link product)"
+    )]  # fmt: skip
+
+
+class Explanation(Body):
+    """Why the served forecast is what it is."""
+
+    words: Annotated[list[str], Field(description="Members with weights and errors, then what drives it, in sentences")]
+    drivers: Annotated[Drivers | None, Field(description="null: no model of this style was taken apart")]
+
+
 class Style(Answer):
     """`GET /api/styles/{style}`."""
 
@@ -105,6 +126,9 @@ class Style(Answer):
     history: History
     forecast: Path
     members: list[Member]
+    explanation: Annotated[
+        Explanation | None, Field(description="null: the release was made before explanations were kept")
+    ]
 
 
 class BoardRow(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         Section("", [*aged, _tiles(answer, unit), _chart(answer, unit), _chooser(style, model)]),
         Section("What is expected", _totals(answer, unit)),
         Section("Who says so", _members(answer, unit)),
+        Section("Why", _why(answer, unit)),
         Section("Stock, orders, machines", compared(api, style, model, unit)),
         Section("What if", _what_if(style, answer)),
     ]
@@ -128,6 +130,32 @@ def _members(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
             "This style was never scored: its weights are those of its demand class and of the fleet."
         )  # fmt: skip
     return [Table("members", columns, rows, "Members", "No member has a stored forecast.", marked), Text([said])]
+
+
+def _why(answer: Mapping[str, Any], unit: str) -> Sequence[Block]:
+    told = answer["explanation"]
+    if told is None:
+        return [Note("This release was made before explanations were kept: python -m jobs.pipeline makes one.")]
+    drivers, blocks = told["drivers"], [Text(told["words"])]
+    if drivers is None:
+        return blocks
+    product = drivers["link"] == "product"
+    neutral = 1.0 if product else 0.0
+    effects = {name: value for name, value in drivers["effects"].items() if value not in (None, neutral)}
+    size = {name: abs(math.log(value)) if product else abs(value) for name, value in effects.items()}
+    rows = [
+        [Cell(name), number(effects[name], f"x {effects[name]:.2f}" if product else _signed(effects[name]))]
+        for name in sorted(effects, key=lambda name: (-size[name], name))
+    ]  # fmt: skip
+    columns = (("", False), ("factor" if product else f"effect ({unit} a period)", True))
+    title = (
+        f"{drivers['model']}: from {quantity(drivers['base'], unit)} to {quantity(drivers['forecast'], unit)} a period"
+    )
+    return [*blocks, Table("drivers", columns, rows, title, "Nothing moves it from its own level.")]
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{quantity(value)}"
 
 
 def _what_if(style: str, answer: Mapping[str, Any]) -> Sequence[Block]:
