@@ -86,7 +86,7 @@ def ask(desk, body=None, query="", **headers):
     return desk.client.post(f"{URL}{query}", content=content, headers=kind | headers)
 
 
-@pytest.mark.parametrize("body", [None, b"  ", {}, {"model": "all"}, {"model": "all", "force": True}])
+@pytest.mark.parametrize("body", [None, b"", {}, {"model": "all"}, {"model": "all", "force": True}])
 def test_when_training_is_asked_for_then_202_says_which_job_does_it_and_where_to_look(desk, body):
     answer = ask(desk, body)
     assert answer.status_code == 202
