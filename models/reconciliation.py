@@ -9,6 +9,7 @@ import numpy as np
 
 from demand.errors import SHOWN, SettingsError
 from demand.panel import Floats, Ints, Panel, Strings
+from models.group_columns import check_named
 
 TOTAL = "total"
 KEY = "hierarchy.levels"
@@ -38,8 +39,9 @@ class Tree:
         """
         names: list[Strings] = []
         code: list[Ints] = []
+        check_named(panel, columns, KEY, "the hierarchy names")
         for column in columns:
-            found, place = np.unique(_labels(panel, column, columns), return_inverse=True)
+            found, place = np.unique(_labels(panel, column), return_inverse=True)
             _refuse_useless(panel, column, len(found))
             names.append(found)
             code.append(place.astype(np.int64))
@@ -146,14 +148,7 @@ def summed(panel: Panel, parent: Ints, names: Strings) -> Panel:
     return Panel(names, indptr, y.astype(np.float64), panel.end, panel.freq, unit=panel.unit)
 
 
-def _labels(panel: Panel, column: str, columns: Sequence[str]) -> Strings:
-    if column not in panel.static:
-        raise SettingsError(
-            "the hierarchy names a column that the data does not have", key=KEY, found=column,
-            expected=list(panel.static) or "a static column", hint=f"Name it in columns.static too, as {column}",
-        )  # fmt: skip
-    if list(columns).count(column) > 1:
-        raise SettingsError("the hierarchy names a column twice", key=KEY, found=list(columns))
+def _labels(panel: Panel, column: str) -> Strings:
     values = panel.static[column]
     blank = np.array([value is None or value != value or not str(value).strip() for value in values], dtype=bool)
     if blank.any():

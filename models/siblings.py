@@ -14,6 +14,7 @@ from demand.errors import SettingsError
 from demand.panel import Floats, Ints, Panel, Strings
 from demand.settings import STRICT
 from models.base import FitContext, Forecast, ForecastSpec
+from models.group_columns import check_named
 from models.intervals import empirical_quantiles
 from models.reconciliation import summed
 from models.smoothing import ExponentialSmoothing
@@ -41,14 +42,8 @@ class NewbornSettings:
 
 def check_columns(panel: Panel, columns: Sequence[str]) -> None:
     """Raises SettingsError for a column the panel lacks, one named twice, and one that makes no siblings at all."""
+    check_named(panel, columns, KEY, "siblings are named by")
     for column in columns:
-        if column not in panel.static:
-            raise SettingsError(
-                "siblings are named by a column that the data does not have", key=KEY, found=column,
-                expected=list(panel.static) or "a static column", hint=f"Name it in columns.static too, as {column}",
-            )  # fmt: skip
-        if list(columns).count(column) > 1:
-            raise SettingsError("siblings are named by a column twice", key=KEY, found=list(columns))
         code, names = _groups(panel, column)
         if not (np.bincount(code[code >= 0], minlength=1) > 1).any():
             raise SettingsError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from demand.panel import Floats
 from jobs.entry import exit_code
@@ -127,3 +128,17 @@ def strict_json(path: Path) -> Any:
         raise ValueError(f"{path.name} holds {token}")
 
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def refused(
+    root: Path, capsys: pytest.CaptureFixture[str], said: str, job: str, storage: Path, source: Path, *told: str
+) -> str:
+    """Runs a job that must be refused: exit code 2, one message with these words, no trace, nothing written below
+    `root`. storage, source, told: as in `run_job`. Returns what stood on stdout."""
+    before = sorted(root.rglob("*"))
+    assert run_job(job, storage, source, *told).code == 2
+    shown = capsys.readouterr()
+    assert said in " ".join(shown.err.split())
+    assert "Traceback" not in shown.err
+    assert sorted(root.rglob("*")) == before
+    return shown.out
