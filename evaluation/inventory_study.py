@@ -9,7 +9,7 @@ of all training dates are over: no demand that a training decision is about is s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from models.inventory.replay import Outcome
 from models.inventory.search import search
 from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import FittedSurrogate, OrderSurrogate
+from models.inventory.widths import Came, widths_of
 
 LEARNED_DATES, JUDGED_DATES = 4, 3
 LEARNED_COPIES, JUDGED_COPIES = 4, 2  # positions and costs asked of an item at a date
@@ -73,10 +74,9 @@ def study(
         panel, items = panel.take(chosen), items.take(chosen)
     half = bucket_of(items.ids, 2).astype(np.int64)
     learned_at, judged_at = dates(panel, items, settings)
-    asked = [
-        _at(panel, items, np.flatnonzero(half == 0), at, LEARNED_COPIES, settings, blanks, seed, foresee)
-        for at in learned_at
-    ]
+    told_by = Told(panel, items, settings, blanks, foresee)
+    widths = told_by.widths(np.flatnonzero(half == 0), learned_at)
+    asked = [told_by.at(np.flatnonzero(half == 0), at, LEARNED_COPIES, seed, widths) for at in learned_at]
     lesson = [one for one in asked if one is not None]
     if not lesson:
         raise FitError("Insufficient data: no item has enough history before the training dates",
@@ -86,10 +86,7 @@ def study(
     names = (EXACT, SURROGATE, *POLICIES)
     followed = _judged(panel, lesson, fitted, settings)
     choice = recommended(followed, names)
-    others = [
-        _at(panel, items, np.flatnonzero(half == 1), at, JUDGED_COPIES, settings, blanks, seed + 1, foresee)
-        for at in judged_at
-    ]
+    others = [told_by.at(np.flatnonzero(half == 1), at, JUDGED_COPIES, seed + 1, widths) for at in judged_at]
     held_out = [one for one in others if one is not None]
     if not held_out:
         raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
@@ -106,7 +103,7 @@ def study(
         "items": {"in": n_items, "learned": int((half == 0).sum()), "judged": int((half == 1).sum()),
                   "not_drawn": n_items - len(items)},
         "decisions": {"learned_from": _counts(lesson, followed.n), "judged": _counts(held_out, judged.n)},
-        "n_learned": fitted.n_rows, "recommended": choice,
+        "n_learned": fitted.n_rows, "widths": list(widths), "recommended": choice,
         "savings": savings(judged, choice["policy"] if choice["policy"] in POLICIES else EXACT),
     }  # fmt: skip
     return Study(fitted, judged, told)
@@ -130,9 +127,7 @@ def priced_by_service(questions: Questions, settings: InventorySettings) -> Ques
 def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list[int], list[int]]:
     """(periods learned at, periods judged at), ascending. Raises FitError when the history has no room for both."""
     calendar = panel.calendar
-    # Positions are asked at up to twice the lead time: see `varied`.
-    longest = int(items.lead_days.max(initial=0)) * 2 + settings.review_days
-    reach = int(np.ceil(longest / calendar.days_per_period)) + 1
+    reach = int(np.ceil(longest_window(items, settings) / calendar.days_per_period)) + 1
     step = calendar.periods_in(settings.review_days)
     newest = panel.end - reach
     judged = [newest - step * k for k in range(JUDGED_DATES)][::-1]
@@ -149,23 +144,58 @@ def dates(panel: Panel, items: Items, settings: InventorySettings) -> tuple[list
     return learned, judged
 
 
-def _at(
-    panel: Panel, items: Items, chosen: Ints, origin: int, copies: int, settings: InventorySettings, blanks: Blanks,
-    seed: int, foresee: Foresee | None,
-) -> tuple[Questions, Ints] | None:  # fmt: skip
-    """The decisions about the chosen items at an origin, and each one's row in the panel; None when there are none."""
-    history = panel.until(origin)
-    rows = history.index_of(items.ids[chosen])
-    old = rows >= 0
-    old[old] = history.lengths[rows[old]] >= LEAST_PERIODS
-    chosen, rows = chosen[old], rows[old]
-    if not len(chosen):
-        return None
-    known = history.take(rows).with_blanks_filled(blanks)
-    known = replace(known, y=np.maximum(known.y, 0.0))
-    mean = np.add.reduceat(known.y, known.indptr[:-1]) / known.lengths / known.calendar.days_per_period
-    which, asked = varied(items.take(chosen), mean, settings.review_days, copies, seed + origin)
-    return ask(known, which, asked, settings, foresee(known) if foresee else None), chosen[which]
+def longest_window(items: Items, settings: InventorySettings) -> int:
+    """Days that a decision asked here may reach: positions are asked at up to twice the lead time, see `varied`."""
+    return int(items.lead_days.max(initial=0)) * 2 + settings.review_days
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What is known at a date, and from what decisions are asked there."""
+
+    panel: Panel
+    items: Items
+    settings: InventorySettings
+    blanks: Blanks
+    foresee: Foresee | None
+
+    def known(self, chosen: Ints, origin: int) -> tuple[Ints, Panel] | None:
+        """(those of the chosen items that are old enough, their histories without blanks); None when none is."""
+        history = self.panel.until(origin)
+        rows = history.index_of(self.items.ids[chosen])
+        old = rows >= 0
+        old[old] = history.lengths[rows[old]] >= LEAST_PERIODS
+        if not old.any():
+            return None
+        known = history.take(rows[old]).with_blanks_filled(self.blanks)
+        return chosen[old], replace(known, y=np.maximum(known.y, 0.0))
+
+    def widths(self, chosen: Ints, origins: Sequence[int]) -> tuple[float, ...]:
+        """How much further totals lay from forecasts at these dates than their paths say; () on paths of the past."""
+        if self.foresee is None:
+            return ()
+        longest = longest_window(self.items, self.settings)
+        past = []
+        for origin in origins:
+            found = self.known(chosen, origin)
+            if found is not None:
+                rows, history = found
+                came = self.panel.window(origin + 1, Days.after(self.panel.calendar, origin, longest).periods)
+                past.append(Came(self.foresee(history), history, np.maximum(came, 0.0)[rows]))
+        return widths_of(past, self.settings.paths)
+
+    def at(
+        self, chosen: Ints, origin: int, copies: int, seed: int, widths: tuple[float, ...]
+    ) -> tuple[Questions, Ints] | None:
+        """The decisions about the chosen items, and each one's row in the panel; None when there are none."""
+        found = self.known(chosen, origin)
+        if found is None:
+            return None
+        rows, history = found
+        mean = np.add.reduceat(history.y, history.indptr[:-1]) / history.lengths / history.calendar.days_per_period
+        which, asked = varied(self.items.take(rows), mean, self.settings.review_days, copies, seed + origin)
+        forecast = self.foresee(history) if self.foresee else None
+        return ask(history, which, asked, self.settings, forecast, widths), rows[which]
 
 
 def _judged(

@@ -39,17 +39,19 @@ class Demand(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OfStyles:
-    """Styles: paths of their forecast, or of their past where there is none. longest: history of the whole fleet."""
+    """Styles: paths of their forecast, or of their past where there is none. longest: history of the whole fleet.
+    widths: how much further totals lie from the forecast than it says (`models.inventory.widths`)."""
 
     history: Panel
     forecast: Forecast | None
     longest: int
+    widths: tuple[float, ...] = ()
 
     def paths(self, periods: int, n_paths: int) -> Floats:
         """Demand a period of each style [n, S, periods], in the unit sold; NaN where a style has no made forecast."""
         if self.forecast is None:
             return past_paths(self.history, periods, n_paths, self.longest)
-        return forecast_paths(self.forecast, self.history, periods, n_paths, self.longest)
+        return forecast_paths(self.forecast, self.history, periods, n_paths, self.longest, self.widths)
 
     def take(self, rows: Ints) -> OfStyles:
         """The styles at these places, in this order; `longest` stays the fleet's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from demand.calendar import Calendar
 from demand.cleaning import DEFAULT_RULES
 from demand.company.read import read_company
 from demand.company.tables import Company
-from demand.errors import SettingsError
 from demand.moments import stamp
 from demand.panel import Floats, Panel
 from demand.store import read_panel
 from jobs.entry import OK, run
-from jobs.fleet import decisions_of, registry_of, runs_root, write_config
+from jobs.fleet import registry_of, runs_root, write_config
 from jobs.order_batches import (
     OfStyles,
     decide_all,
@@ -32,32 +31,20 @@ from jobs.order_batches import (
 )
 from jobs.order_files import file_served, reasons, told, write_proposal
 from jobs.order_items import Wanted, wanted
+from jobs.order_methods import Method, choose
+from jobs.order_summary import summary
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
 from models.base import Forecast
-from models.decision_release import MODEL
-from models.files import read_card
 from models.forecast_files import read_forecasts
 from models.inventory.known import Decidable, decidable
 from models.inventory.paths import Days
-from models.inventory.policies import POLICIES
 from models.inventory.search import window_days
-from models.inventory.surrogate import KIND, FittedSurrogate
-from models.registry import Registry
+from models.order_widths import read_widths
 from models.release import Release
 
 STALE_DAYS = DEFAULT_RULES["stale_days"].limit
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """How quantities are decided, and why. fitted: only for the surrogate. version: its release, None without."""
-
-    name: str
-    why: str
-    fitted: FittedSurrogate | None = None
-    version: int | None = None
 
 
 def body(settings: Settings, now: datetime | None = None) -> int:
@@ -109,9 +96,11 @@ def propose(settings: Settings, release: Release, company: Company) -> dict[str,
     missing = dict(ready.missing)
     keep = _with_demand(found, ready, history, forecast, settings, missing)
     method = choose(settings, len(keep), found.kind)
-    decisions = _decide(found, ready, keep, history, forecast, settings, method)
+    widths = read_widths(release.path)
+    decisions = _decide(found, ready, keep, history, forecast, settings, method, widths)
     frame = _frame(found, ready, keep, decisions, missing, forecast, method.name)
-    return {"summary": _summary(settings, release, served, found, frame, forecast, method), "decisions": frame}
+    told_all = summary(settings, release, served, found, frame, forecast, method, widths)
+    return {"summary": told_all, "decisions": frame}
 
 
 def _with_demand(
@@ -134,50 +123,9 @@ def _with_demand(
     return np.flatnonzero(has)
 
 
-def choose(settings: Settings, n: int, kind: str) -> Method:
-    """The method of `inventory.method`; with auto the simple policy that the newest judgement of items of this kind
-    recommends, else the exact search, above `exact_items` the surrogate.
-
-    Raises SettingsError when a surrogate is asked for and none serves, or none may: enable_ml is false or the model
-    disabled.
-    """
-    asked = settings.inventory.method
-    if asked == "exact":
-        return Method("exact", "inventory.method=exact")
-    registry = decisions_of(settings, KIND)
-    able = settings.enable_ml and KIND in settings.models and settings.models[KIND].enabled
-    serves = able and registry.alias("champion") is not None
-    if asked == "surrogate" and not able:
-        raise SettingsError("the surrogate is switched off", key="inventory.method", found=asked,
-                            hint=f"Set enable_ml and models.{KIND}.enabled to true, or use method=exact")  # fmt: skip
-    if asked == "surrogate" and not serves:
-        raise SettingsError("no surrogate serves", key="inventory.method", found=asked, releases=registry.numbers(),
-                            hint="Train one: python -m jobs.train 'only=[inventory_optimization]'")  # fmt: skip
-    if asked == "surrogate":
-        return _surrogate(registry, "inventory.method")
-    # What the newest judgement says of the policies counts, also where its surrogate may not serve.
-    newest = max(registry.numbers(), default=0)
-    card = read_card(registry.open(newest).file(MODEL)) if newest else None
-    judged_on = None if card is None else card.get("report", {}).get("kind", kind)
-    if card is not None and judged_on == kind and card["recommended"]["policy"] in POLICIES:
-        return Method(card["recommended"]["policy"], card["recommended"]["words"], None, newest)
-    if serves and n > settings.inventory.exact_items:
-        return _surrogate(registry, f"{n} items are more than inventory.exact_items")
-    if card is None:
-        return Method("exact", "no judgement of earlier decisions is kept")
-    if judged_on != kind:
-        return Method("exact", f"earlier decisions were judged on {judged_on}, not on {kind}", None, newest)
-    return Method("exact", "no simple policy was cheaper on earlier decisions", None, newest)
-
-
-def _surrogate(registry: Registry, why: str) -> Method:
-    release = registry.open("champion")
-    return Method("surrogate", why, FittedSurrogate.load(release.file(MODEL)), release.number)
-
-
 def _decide(
     found: Wanted, ready: Decidable, keep: np.ndarray, history: Panel, forecast: Forecast, settings: Settings,
-    method: Method,
+    method: Method, widths: tuple[float, ...],
 ) -> dict[str, Any]:  # fmt: skip
     if not len(keep):
         return {}
@@ -186,7 +134,7 @@ def _decide(
     windows, calendar = window_days(items, inventory.review_days), Calendar(forecast.freq)
     longest = int(history.lengths.max())
     by_forecast = inventory.demand == "forecast"
-    everyone = OfStyles(history, _aligned(forecast, history) if by_forecast else None, longest)
+    everyone = OfStyles(history, _aligned(forecast, history) if by_forecast else None, longest, widths)
     batches, order = [], []
     for length in np.unique(windows):  # what is decided of an item depends on its own window alone
         at = np.flatnonzero(windows == length)
@@ -253,56 +201,6 @@ def _frame(
     frame["value"] = frame["quantity"] * frame["unit_cost"]
     frame["reason"] = reasons(frame, found.unit)
     return frame
-
-
-def _summary(
-    settings: Settings, release: Release, served: str, found: Wanted, frame: pd.DataFrame, forecast: Forecast,
-    method: Method,
-) -> dict[str, Any]:  # fmt: skip
-    count = {name: int((frame["status"] == name).sum()) for name in ("order", "none", "no_data")}
-    lacks = frame.loc[frame["status"] == "no_data", "missing"].value_counts()
-    orders = frame[frame["status"] == "order"]
-    origin = str(Calendar(forecast.freq).dates(np.array([forecast.origin]))[0])[:10]
-    told: dict[str, Any] = {
-        "status": "success" if len(orders) or count["none"] else "no_data",
-        "release": release.number, "served": served, "origin": origin, "kind": found.kind, "unit": found.unit,
-        "method": method.name, "method_reason": method.why, "judged_by": method.version,
-        "review_days": settings.inventory.review_days, "demand": settings.inventory.demand,
-        "items": {"in": len(frame), "ordered": count["order"], "nothing_needed": count["none"],
-                  "no_data": count["no_data"]},
-        "missing": {str(name): int(n) for name, n in lacks.items()},
-        "assumed": _assumed(frame), "unreachable": 0, "cost": None, "suppliers": [],
-        "notes": list(found.notes),
-        "matches": [
-            {"join": m.join, "rows": m.rows, "matched_rows": m.matched_rows, "volume": m.volume,
-             "matched_volume": m.matched_volume, "unit": m.unit, "unmatched": list(m.unmatched)} for m in found.matches
-        ],
-    }  # fmt: skip
-    if "cost" not in frame:
-        return told
-    here = frame[frame["status"] != "no_data"]
-    told["unreachable"] = int((~here["reachable"].astype(bool)).sum())
-    told["cost"] = {
-        "chosen": float(here["cost"].sum()), "without_orders": float(here["idle_cost"].sum()),
-        **{policy: float(here[f"cost_{policy}"].sum()) for policy in POLICIES},
-    }  # fmt: skip
-    for name, group in orders.groupby("supplier", sort=True):
-        told["suppliers"].append({
-            "supplier": str(name), "items": len(group), "quantity": float(group["quantity"].sum()),
-            "value": None if group["value"].isna().any() else float(group["value"].sum()),
-            "moq": _one(group["used_moq"]), "lead_time_days": _one(group["used_lead_days"]),
-        })  # fmt: skip
-    return told
-
-
-def _assumed(frame: pd.DataFrame) -> dict[str, int]:
-    names = frame["assumed"].str.split(", ").explode()
-    return {str(name): int(n) for name, n in names[names != ""].value_counts().items()}
-
-
-def _one(values: pd.Series) -> float | None:
-    """The value all share, None when they differ."""
-    return float(values.iloc[0]) if values.nunique() == 1 else None
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from jobs.verdict import Verdict
 from models.decision_release import MODEL
 from models.files import read_card, write_json
 from models.inventory.surrogate import KIND
+from models.inventory.widths import Came, widths_of
+from models.order_widths import write_widths
 
 log = logging.getLogger(__name__)
 STYLES_A_BUCKET = 1024  # of the history: what is read to show one style
@@ -36,10 +38,11 @@ PAST_WEEKS = "past_weeks.parquet"
 @np.errstate(over="ignore", invalid="ignore")  # a total beyond the floats is not known: null
 def write_serving_tables(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
     """styles.parquet, weeks.parquet, fleet_totals.parquet, accuracy.parquet (rows of the served kind and of every live
-    member, by model), past_weeks.parquet, panel/ and quality.json."""
+    member, by model), past_weeks.parquet, order_widths.json, panel/ and quality.json."""
     write_panel(fleet.panel, folder / "panel", buckets=-(-fleet.panel.n_series // STYLES_A_BUCKET))
     shutil.copy(fleet.run.file("cleaning.json"), folder / "quality.json")
     _write_savings(folder / SAVINGS, fleet.settings)
+    _write_widths(folder, fleet, verdict)
     styles, weeks, totals, accuracy = _tables(fleet, verdict)
     _write(folder / "styles.parquet", styles)
     _write(folder / "weeks.parquet", weeks)
@@ -93,6 +96,17 @@ def _write_savings(path: Path, settings: Settings) -> None:
         return
     policy = judged["recommended"]["policy"]  # of a judgement that does not say whose savings it measured
     write_json(path, {"judged_by": number, "policy": policy, **judged["savings"]})
+
+
+def _write_widths(folder: Path, fleet: Fleet, verdict: Verdict) -> None:
+    """How wide order decisions take the paths of the served forecast, from what came at the scored origins."""
+    past = []
+    for result in verdict.results[verdict.served]:
+        then = fleet.panel.until(result.fold.cutoff)
+        history = then.take(then.index_of(result.forecast.ids)).with_blanks_filled(fleet.question.blanks)
+        past.append(Came(result.forecast, history, np.maximum(result.actuals, 0.0)))
+    widths = widths_of(past, fleet.settings.inventory.paths)
+    write_widths(folder, widths, {"made_by": verdict.served, "n_origins": len(past)})
 
 
 def bounds_level(settings: Settings) -> float | None:

@@ -21,6 +21,7 @@ from demand.errors import StorageError, VersionUnreadable
 from demand.panel import Floats, Panel
 from evaluation.totals import Ahead, answered_days
 from models.files import read_json
+from models.order_widths import read_widths
 from models.release import read_config
 from serve_app.company_tables import CompanyTables
 from serve_app.forecast_rows import ForecastRows
@@ -176,6 +177,11 @@ class Book:
     def weeks(self, model: str) -> pa.Table:
         """The fleet's next weeks, at most 12."""
         return self._of(self._weeks, model)
+
+    @cached_property
+    def order_widths(self) -> tuple[float, ...]:
+        """How wide order decisions take the paths of the served forecast; see `models.order_widths`."""
+        return read_widths(self.path)
 
     @cached_property
     def past_weeks(self) -> pa.Table | None:

@@ -13,6 +13,7 @@ short past are widened, as a prediction from a small sample is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ def past_paths(history: Panel, periods: int, n_paths: int, longest: int | None =
 
     Path s of every item reads the window that lies (s + .5) / S of the way back through the `longest` history (None =
     that of this panel; a batch of a fleet says the fleet's), times the level now / the level before that window (see
-    `_levels`), and its total is moved away from the mean total as `_widened` says. Net returns count as no demand.
+    `_levels`), and its total is moved away from the mean total (`widened`). Net returns count as no demand.
     `history` has no NaN: raises DataError.
     """
     if n_paths < 1 or periods < 1:
@@ -76,18 +77,23 @@ def past_paths(history: Panel, periods: int, n_paths: int, longest: int | None =
     levels = _levels(history, max(LEVEL_PERIODS, periods))
     before = np.take_along_axis(levels, levels.shape[1] - 1 - history.lengths[:, None] + place[:, :, 0], axis=1)
     moved = np.divide(levels[:, -1:], before, out=np.ones_like(before), where=before > 0)
-    return _widened(windows * moved[:, :, None], history.lengths / periods)
+    # Their variance, told from n independent values, is over n - 1, and once more 1 / n for the variance of their mean.
+    n = np.maximum(history.lengths / periods, 2.0)  # windows that do not overlap, in the item's past
+    return widened(windows * moved[:, :, None], np.sqrt((n + 1) / (n - 1)))
 
 
 def forecast_paths(
-    forecast: Forecast, history: Panel, periods: int, n_paths: int, longest: int | None = None
-) -> Floats:
+    forecast: Forecast, history: Panel, periods: int, n_paths: int, longest: int | None = None,
+    widths: Sequence[float] = (),
+) -> Floats:  # fmt: skip
     """Demand of the next `periods` periods as the forecast has it: [N, S, periods]; NaN where there is no forecast.
 
     Each step's quantiles are joined by straight lines (constant outside the outermost two) and read at the ranks that
     the windows of the past had; equal values of the past share their ranks in a fixed, even order. The paths of an item
-    are then scaled so that their mean total is that of the mean forecast. Beyond the horizon the last whole season of
-    the forecast repeats, see `extended`. `history` holds the forecast's items in its order.
+    are then scaled so that their mean total is that of the mean forecast, and their totals moved `widths` times as far
+    from it (that of so many periods, the last one for more; none: they stay, see `models.inventory.widths`). Beyond the
+    horizon the last whole season of the forecast repeats, see `extended`. `history` holds the forecast's items in its
+    order.
     """
     if not np.array_equal(forecast.ids, history.ids):
         raise DataError("forecast and history are not of the same items", forecast=len(forecast.ids),
@@ -102,7 +108,8 @@ def forecast_paths(
     scale = np.divide(wanted, total, out=np.ones(len(total)), where=total > 0)
     # A mean that no quantile shows (one sale in fifty periods) cannot be had by scaling zeros: it is spread evenly.
     level = np.where((total <= 0) & (wanted > 0), wanted / periods, 0.0)
-    return np.asarray(paths * scale[:, None, None] + level[:, None, None])
+    paths = paths * scale[:, None, None] + level[:, None, None]
+    return widened(paths, widths[min(periods, len(widths)) - 1]) if len(widths) else np.asarray(paths)
 
 
 def extended(forecast: Forecast, periods: int) -> tuple[Floats, Floats]:
@@ -144,19 +151,21 @@ def _levels(history: Panel, memory: int) -> Floats:
     return np.asarray((total + memory * mean[:, None]) / (weight + memory))
 
 
-def _widened(paths: Floats, windows: Floats) -> Floats:
-    """Paths [N, S, H] whose totals lie sqrt((n + 1) / (n - 1)) times as far from the item's mean total, none below 0;
-    the mean total stays. n [N]: how many windows that do not overlap an item's past holds, at least two.
-
-    The variance of what comes, told from n independent values: theirs (over n - 1), and once more 1 / n for their mean.
-    """
-    n = np.maximum(windows, 2.0)[:, None]
+def widened(paths: Floats, factor: Floats | float) -> Floats:
+    """Paths [N, S, H] whose totals lie `factor` times (each item's own [N], or one) as far from the item's mean total,
+    none below 0; the mean total stays."""
     total = paths.sum(axis=2)
-    mean = total.mean(axis=1, keepdims=True)
-    wide = np.maximum(mean + np.sqrt((n + 1) / (n - 1)) * (total - mean), 0.0)
-    wide *= np.divide(mean, wide.mean(axis=1, keepdims=True), out=np.ones_like(mean), where=mean > 0)
+    wide = widened_totals(total, factor)
     times = np.divide(wide, total, out=np.zeros_like(total), where=total > 0)
     return np.asarray(paths * times[:, :, None])
+
+
+def widened_totals(total: Floats, factor: Floats | float) -> Floats:
+    """The totals [N, S] of what `widened` gives; a total of 0 stays one."""
+    mean = total.mean(axis=1, keepdims=True)
+    wide = np.maximum(mean + np.reshape(factor, (-1, 1)) * (total - mean), 0.0)
+    wide = np.where(total > 0, wide, 0.0)
+    return np.asarray(wide * np.divide(mean, wide.mean(axis=1, keepdims=True), out=np.ones_like(mean), where=mean > 0))
 
 
 def _ranks(history: Panel) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -35,12 +36,13 @@ class Questions:
 
 
 def ask(
-    history: Panel, rows: np.ndarray, items: Items, settings: InventorySettings, forecast: Forecast | None = None
-) -> Questions:
+    history: Panel, rows: np.ndarray, items: Items, settings: InventorySettings, forecast: Forecast | None = None,
+    widths: Sequence[float] = (),
+) -> Questions:  # fmt: skip
     """The decisions of `items` [n] about the series `rows` [n] of a history without blanks, at its end.
 
     Paths are windows of each item's own history before the decision, or those of a forecast made there for all series
-    of the history.
+    of the history, their totals moved `widths` times as far from their mean (see `forecast_paths`).
     """
     n_paths, review = settings.paths, settings.review_days
     longest = int(history.lengths.max(initial=1))
@@ -49,7 +51,7 @@ def ask(
     if forecast is None:
         paths = past_paths(history, days.periods, n_paths, longest)[rows]
     else:
-        paths = forecast_paths(forecast, history, days.periods, n_paths, longest)[rows]
+        paths = forecast_paths(forecast, history, days.periods, n_paths, longest, widths)[rows]
 
     def sample(which: np.ndarray, length: int) -> Floats:
         return Days(days.step[:length], days.share[:length]).spread(paths[which])

@@ -94,7 +94,7 @@ def _decide(
     days = Days.after(book.calendar, book.last_period, length)
     history, forecast = _joined(demand, book)
     longest = int(np.asarray(book.styles(book.served)["n_periods"]).max())
-    paths = forecast_paths(forecast, history, days.periods, settings.paths, longest)
+    paths = forecast_paths(forecast, history, days.periods, settings.paths, longest, book.order_widths)
     return decide(items, on_shelf, paths, days, seasonality_index(history, days), settings, "exact")
 
 

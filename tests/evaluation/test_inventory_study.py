@@ -11,6 +11,8 @@ from demand.errors import FitError
 from demand.panel import Panel
 from evaluation import inventory_study
 from evaluation.inventory_study import priced_by_service, study
+from models.base import Forecast, ForecastSpec
+from models.inventory import widths
 from models.inventory.questions import ask
 from models.inventory.search import price
 from models.inventory.settings import InventorySettings
@@ -67,3 +69,24 @@ def test_when_a_unit_short_costs_nothing_then_the_order_is_the_smallest_that_ser
 def test_when_nothing_that_followed_is_known_then_there_is_nothing_to_judge():
     with pytest.raises(FitError, match="not wholly known for any judged decision"):
         told([(series, period) for series in range(N) for period in range(WEEKS - 12, WEEKS)])
+
+
+def foresee(known: Panel) -> Forecast:
+    """Seasonal naive of a flat demand, with quantiles far too narrow for what comes."""
+    mean = np.full((known.n_series, 6), 6.0)
+    return Forecast.build(known, ForecastSpec(6, (0.1, 0.5, 0.9)), "made", mean, mean[:, :, None] * [0.9, 1.0, 1.1])
+
+
+def test_when_widths_are_told_then_only_windows_that_training_saw_tell_them(monkeypatch):
+    monkeypatch.setattr(widths, "FEWEST", 5)
+    panel, items = made()
+    ask_study = {"settings": SETTINGS, "target": 0.5, "min_rows": 5, "foresee": foresee}
+    found = study(panel, items, OrderSurrogate(n_estimators=3), **ask_study).told
+    assert len(found["widths"]) > 1
+    assert max(found["widths"]) > 1.5
+    first_judged = found["dates"]["judged"][0]
+    after = panel.calendar.dates(np.arange(panel.end - WEEKS + 1, panel.end + 1)) > np.datetime64(first_judged)
+    poisoned = replace(panel, y=np.where(np.tile(after, N), panel.y * 50, panel.y))
+    again = study(poisoned, items, OrderSurrogate(n_estimators=3), **ask_study).told
+    assert again["widths"] == found["widths"]
+    assert told()["widths"] == []

@@ -15,7 +15,8 @@ from demand.panel import Panel
 from jobs import compose, replenish
 from jobs.fleet import decisions_of, registry_of
 from jobs.inventory_training import reasons_against, train
-from jobs.replenish import choose, propose
+from jobs.order_methods import choose
+from jobs.replenish import propose
 from models.inventory.policies import POLICIES
 from models.inventory.surrogate import KIND, FittedSurrogate
 from tests.acceptance.made import strict_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,6 +19,7 @@ from jobs import compose
 from jobs.entry import exit_code
 from jobs.fleet import registry_of
 from jobs.replenish import body, propose
+from models.order_widths import FILE, write_widths
 from tests.acceptance.made import strict_json
 from tests.serve_app.made import fleet_panel, make_release
 
@@ -91,6 +93,20 @@ def test_when_a_default_changes_then_decisions_do(base, key, value):
     figures = ("quantity", "cost", "service")
     before, after = (propose(s, release, Company())["decisions"][list(figures)] for s in (base, changed))
     assert not before.equals(after)
+
+
+def test_when_totals_lay_further_off_than_the_forecast_says_then_more_is_kept_and_the_answer_says_so(base, tmp_path):
+    release = registry_of(base).open("champion")
+    wide, old = tmp_path / "wide", tmp_path / "old"
+    for folder in (wide, old):
+        shutil.copytree(release.path, folder)
+        (folder / FILE).unlink()
+    write_widths(wide, [2.0] * 4, {})
+    narrow, more = (propose(base, replace(release, path=folder), Company()) for folder in (old, wide))
+    ordered = [made["decisions"].set_index("item")["quantity"].sum() for made in (narrow, more)]
+    assert ordered[1] > ordered[0]
+    assert not any("demand paths" in note for note in narrow["summary"]["notes"])
+    assert any("totals lay 2 times as far" in note for note in more["summary"]["notes"])
 
 
 def test_when_nothing_says_what_is_in_stock_then_it_is_refused_and_nothing_is_written(root, capsys):

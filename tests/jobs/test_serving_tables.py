@@ -15,6 +15,7 @@ from jobs.fleet import registry_of
 from jobs.lines import released_lines, write_order_lines
 from jobs.publish import publish
 from jobs.serving_tables import bounds_level, write_serving_tables
+from models.order_widths import read_widths
 
 COLUMNS = {
     "model", "unique_id", "demand_class", "first_day", "last_day", "n_periods", "n_orders", "historical_total",
@@ -37,6 +38,14 @@ def test_when_published_then_every_file_to_serve_is_in_the_manifest(release):
     names = set(release.manifest["files"])
     assert {"styles.parquet", "weeks.parquet", "fleet_totals.parquet", "quality.json", "panel/panel.json"} <= names
     assert release.json("quality.json")["quality_score"] == 88.5
+
+
+def test_when_published_then_it_says_how_wide_paths_of_the_served_forecast_are(judged, release):
+    _, _, verdict, _ = judged
+    assert "order_widths.json" in release.manifest["files"]
+    told = release.json("order_widths.json")
+    assert (told["made_by"], told["n_origins"]) == (verdict.served, len(verdict.results[verdict.served]))
+    assert len(read_widths(release.path)) == verdict.live.horizon
 
 
 def test_when_published_then_the_history_is_the_runs(judged, release):
