@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def learn(
     facts: dict[str, Any] = {"rows_available": rows.available, "rows_used": len(rows.y), "oldest_origin": rows.oldest}
     facts["series_used"] = len(np.unique(rows.series))
     everything = np.arange(len(rows.y))
-    rows = replace(rows, y=without_wild(rows.y))
+    held = without_wild(rows.y)
     rounds = quantile_rounds = recipe.n_estimators
     spread = Spread.normal(levels)
     if cut is None:
@@ -103,16 +103,16 @@ def learn(
         )
     else:
         older, newer = cut
-        anchor = Anchor.fit(rows.terms.take(older), rows.y[older])
+        anchor = Anchor.fit(rows.terms.take(older), held[older])
         tried = attempt.point(anchor, older, TRY_POINT, rounds, newer)[0]
         tried_quantile = attempt.quantile(anchor, older, TRY_QUANTILE, rounds, newer)
         least = min(recipe.n_estimators, int(np.ceil(LEAST_ROUNDS / recipe.learning_rate)))
         rounds, quantile_rounds = max(tried.rounds, least), max(tried_quantile.rounds, least)
         boosted = predict(tried_quantile.booster, rows.x[newer]) + anchor.at(rows.terms.take(newer))[:, None]
-        spread = Spread.measured(levels, boosted, rows.y[newer], rows.terms.sparse[newer])
+        spread = Spread.measured(levels, boosted, held[newer], rows.terms.sparse[newer])
         facts |= {"early_stopping": "on", "validation_rows": len(newer), "validation": dict(tried.scores)}
         facts["validation"]["quantile"] = tried_quantile.scores["quantile"]
-    anchor = Anchor.fit(rows.terms, rows.y)
+    anchor = Anchor.fit(rows.terms, held)
     point, label = attempt.point(anchor, everything, FINAL_POINT, rounds)
     quantile = attempt.quantile(anchor, everything, FINAL_QUANTILE, quantile_rounds)
     facts |= {"rounds": point.rounds, "quantile_rounds": quantile.rounds}
@@ -133,10 +133,11 @@ def validation_cut(origin: Ints, horizon: int, share: float) -> tuple[Ints, Ints
 
 
 def without_wild(y: Floats) -> Floats:
-    """Demand in units of scale [R], held within WILD times the size that one row in a thousand passes.
+    """Demand in units of scale [R], held within WILD times the size that one row in a thousand passes: what the anchor
+    and the spread are fitted to.
 
-    A series that sold next to nothing and then an ordinary quantity is a ratio of thousands: one such row would rule a
-    squared error.
+    A series that sold next to nothing and then an ordinary quantity is a ratio of thousands: one such row would rule
+    them. The boosters learn from demand as it is: labels held alike gained nothing (evaluation/ACCURACY.md).
     """
     most = WILD * float(np.quantile(np.abs(y), 0.999))
     return np.clip(y, -most, most)
