@@ -34,7 +34,7 @@ class Weights:
     fleet    [M]      what the fleet as a whole would use
     basis             "configured" | "grid_search" | "inverse_error" | "stacking" | "equal", and from how many origins
     vetoed   {member: number of styles it failed or exploded on}
-    trimmed  demand classes whose quantiles are the members' middle mean and not their mean (see models.ensemble)
+    trimmed  demand classes in which the members' middle mean is taken and not their mean (see models.ensemble)
     """
 
     ids: Strings

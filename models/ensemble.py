@@ -91,10 +91,10 @@ def combine(
 
     weights [N, M]: 0 = the member takes no part in this row; a row without any member is not made and says so. Means
     and quantiles are averaged level by level (Vincentization: Ratcliff 1979), so quantiles cannot cross; with
-    `median`, the middle of the members that take part. trimmed [N]: rows whose quantiles are `middle_mean`s instead.
+    `median`, the middle of the members that take part. trimmed [N]: rows of `middle_mean`s instead, mean and quantiles.
     """
-    mean = np.stack([member.mean for member in members])  # [M, N, H]
-    quantiles = np.stack([member.quantiles for member in members])  # [M, N, H, Q]
+    mean = means_of = np.stack([member.mean for member in members])  # [M, N, H]
+    quantiles = quantiles_of = np.stack([member.quantiles for member in members])  # [M, N, H, Q]
     takes_part = weights.T > 0  # [M, N]
     if aggregation == "median":
         joint = np.concatenate([mean[..., None], quantiles], axis=3)
@@ -111,8 +111,9 @@ def combine(
         quantiles = np.einsum("mn,mnhq->nhq", usable, np.where(takes_part[:, :, None, None], quantiles, 0.0))
         nobody = ~takes_part.any(axis=0)
         if trimmed is not None and (rows := np.flatnonzero(trimmed & ~nobody)).size:
-            theirs = np.stack([np.nan_to_num(member.quantiles[rows]) for member in members])
-            quantiles[rows] = middle_mean(theirs, usable[:, rows, None])
+            of_rows = usable[:, rows, None]
+            quantiles[rows] = middle_mean(np.nan_to_num(quantiles_of[:, rows]), of_rows)
+            mean[rows] = middle_mean(np.nan_to_num(means_of[:, rows, :, None]), of_rows)[..., 0]
         mean[nobody], quantiles[nobody] = np.nan, np.nan
     reasons = {int(i): "no member made this row" for i in np.flatnonzero(~takes_part.any(axis=0))}
     return Forecast.build(history, spec, KIND, mean, quantiles, reasons=reasons)
