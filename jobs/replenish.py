@@ -99,8 +99,8 @@ def propose(settings: Settings, release: Release, company: Company) -> dict[str,
     widths = read_widths(release.path)
     decisions = _decide(found, ready, keep, history, forecast, settings, method, widths)
     frame = _frame(found, ready, keep, decisions, missing, forecast, method.name)
-    told_all = summary(settings, release, served, found, frame, forecast, method, widths)
-    return {"summary": told_all, "decisions": frame}
+    said = summary(settings, release, served, found, frame, forecast, method, widths)
+    return {"summary": said, "decisions": frame}
 
 
 def _with_demand(
