@@ -42,7 +42,7 @@ def body(settings: Settings) -> int:
         write_finetune_report(folder / REPORT, result)
 
     folder = keep(Path(settings.storage.root), name, result, fill)
-    told = [part for line in _lines(metrics) for part in textwrap.wrap(line, 80, subsequent_indent=" " * 10)]
+    told = [part for line in _lines(result) for part in textwrap.wrap(line, 80, subsequent_indent=" " * 10)]
     show(*told, f"Report    {folder / REPORT}", f"Model     {folder / MODEL}")
     return OK
 
@@ -67,14 +67,17 @@ def _result(name: str, tuner: MLModelFineTuning, metrics: dict[str, Any], settin
     }  # fmt: skip
 
 
-def _lines(metrics: dict[str, Any]) -> list[str]:
+def _lines(result: dict[str, Any]) -> list[str]:
+    metrics = result["metrics"]
     task, rows = metrics["task"], metrics["rows"]
-    left = sum(rows["left_out"].values())
+    left, unreadable = rows["left_out"], result["table"]["unreadable"]
+    reasons = f" ({_counted(left)})" if left else ""
     strongest = [f"{name} {value:.0%}" for name, value in metrics["importance"][:TOP]]
     return [
         f"Task      {task['chosen']} of {task['target']}: {task['why']}",
-        f"Rows      {rows['rows_in']:,} in, {left:,} left out; {rows['training_rows']:,} train "
+        f"Rows      {rows['rows_in']:,} in, {sum(left.values()):,} left out{reasons}; {rows['training_rows']:,} train "
         f"(+ {rows['outliers_left_out']:,} outliers), {rows['test_rows']:,} test",
+        *([f"Unread    cells taken as missing: {_counted(unreadable)}"] if unreadable else []),
         f"Split     {rows['split']}",
         headline(metrics),
         *[
@@ -85,6 +88,13 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
         f"Features  {', '.join(strongest)}",
         *[f"Problem   {one['cause']}: {one['found']}. {one['remedy']}" for one in metrics["problems"]],
     ]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """The five largest counts by name, and how many names there are in all where there are more."""
+    largest = sorted(counts.items(), key=lambda item: -item[1])[:TOP]
+    more = f"; .. {len(counts)} in all" if len(counts) > len(largest) else ""
+    return "; ".join(f"{name}: {n:,}" for name, n in largest) + more
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, ta
         found = _yarns(panel, company, told, substitution)
     else:
         found = _styles(panel, company, told)
+    lacks = company.missing(("stock", "bom", "cross_reference"))
+    if items == "auto" and 0 < len(lacks) < 3:
+        files = "".join(f"; {one}" for one in company.unused()[:5])
+        found = replace(found, notes=(*found.notes, f"styles, not yarns: {', '.join(lacks)} missing{files}"))
     if table is not None:
         known, notes = _overlaid(found.known, table)
         found = replace(found, known=known, notes=(*found.notes, *notes))

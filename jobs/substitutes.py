@@ -23,7 +23,7 @@ from jobs.outputs import wrapped, write_csv, write_parquet
 from jobs.run_folder import RunFolder
 from jobs.settings import Settings
 from jobs.show import show
-from jobs.yarns import YarnTables, read_yarn_tables, with_model, write_yarns, yarns_hash
+from jobs.yarns import YarnTables, not_used, read_yarn_tables, with_model, write_yarns, yarns_hash
 from models.decision_release import MODEL
 from models.registry import Registry
 from models.release import Release
@@ -45,7 +45,7 @@ def body(settings: Settings) -> int:
     if tables.company.stock is None:
         raise DataError("no_data: without stock nobody knows what is short, or what there is",
                         missing_table=list(tables.company.missing(("stock",))),
-                        hint="Set company.stock= or company.folder=")  # fmt: skip
+                        **not_used(tables.company), hint="Set company.stock= or company.folder=")  # fmt: skip
     registry = decisions_of(settings, KIND)
     champion = registry.open("champion") if registry.alias("champion") is not None else None
     model = model_of(champion) if settings.enable_ml else None

@@ -59,13 +59,19 @@ def read_yarn_tables(settings: Settings) -> YarnTables:
     company = read_company(settings.company) if settings.company.any else Company()
     if company.yarns is None and company.stock is None:
         raise DataError("no_data: there are no yarns", missing_table=list(company.missing(("yarns", "stock"))),
-                        hint=f"Set company.yarns= and company.stock=, or {FALLBACK}")  # fmt: skip
+                        **not_used(company), hint=f"Set company.yarns= and company.stock=, or {FALLBACK}")  # fmt: skip
     as_of = settings.company.as_of
     catalogue, readings = yarn_catalogue(
         company.yarns, company.stock, company.purchase_orders, settings.substitution,
         None if as_of is None else pd.Timestamp(as_of),
     )  # fmt: skip
     return YarnTables(company, catalogue, readings)
+
+
+def not_used(company: Company) -> dict[str, list[str]]:
+    """For a message about a missing table: the files that could have been it and why they are not; empty where none."""
+    files = list(company.unused())
+    return {"files_not_used": files} if files else {}
 
 
 def labelled_pairs(tables: YarnTables, settings: Settings) -> tuple[Labelled, dict[str, int]]:
@@ -76,8 +82,16 @@ def labelled_pairs(tables: YarnTables, settings: Settings) -> tuple[Labelled, di
     labels = tables.company.labels
     if labels is None:
         raise DataError("no_data: nothing to learn from", missing_table=list(tables.company.missing(("labels",))),
+                        **not_used(tables.company),
                         hint=f"Set company.labels= to a CSV with yarn_a, yarn_b, is_substitutable, or {FALLBACK}. "
                         "Without labels the rule answers")  # fmt: skip
+    if labels.empty:
+        report = tables.company.reports["labels"]
+        raise DataError(
+            "no label can be used", labels=report.rows_in,
+            left_out=[f"{reason}: {count:,}" for reason, count in report.left_out.items()],
+            hint="State yarn_a, yarn_b and is_substitutable as yes or no, and each pair of two yarns one way",
+        )  # fmt: skip
     a, b = (tables.catalogue.find(labels[name].to_numpy(dtype=str)) for name in ("yarn_a", "yarn_b"))
     unknown, itself = (a < 0) | (b < 0), a == b
     kept = ~unknown & ~itself
@@ -85,7 +99,8 @@ def labelled_pairs(tables: YarnTables, settings: Settings) -> tuple[Labelled, di
               "of a yarn with itself": int((itself & ~unknown).sum())}  # fmt: skip
     if not kept.any():
         missing = labels.loc[unknown, ["yarn_a", "yarn_b"]].astype(str).agg(" and ".join, axis=1)
-        raise DataError("no label is about two yarns that are known", labels=len(labels), first=list(missing))
+        raise DataError("no label is about two yarns that are known", labels=len(labels), first=list(missing),
+                        hint="Write yarns as the yarn master and the stock do")  # fmt: skip
     a, b, rows = a[kept], b[kept], labels[kept]
     day = rows["date"].to_numpy(dtype="datetime64[D]")
     oldest = np.iinfo(np.int64).min

@@ -128,3 +128,8 @@ class Company:
     def missing(self, tables: Sequence[str]) -> tuple[str, ...]:
         """Which of these tables are not there, in the words of `NAMES`."""
         return tuple(NAMES[table] for table in tables if getattr(self, table) is None)
+
+    def unused(self) -> tuple[str, ...]:
+        """The files that are no table of ours and why, as in "stock.csv: the file is empty", by name."""
+        known = set(NAMES.values())
+        return tuple(f"{name}: {why}" for name, why in sorted(self.files.items()) if why not in known)

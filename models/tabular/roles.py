@@ -42,6 +42,9 @@ def roles_of(frame: pd.DataFrame, kinds: Mapping[str, Kind], target: str, settin
     column made from the target, too many categories, several dates to choose from, no feature left.
     """
     _refuse_absent(frame, target, settings)
+    if kinds[target] == "empty":  # leaving it out, as other empty columns may be, would leave nothing to learn
+        raise SchemaError("the target holds no value at all", target=target, rows=len(frame),
+                          hint="Fill it, or name another column as target")  # fmt: skip
     empty = [name for name, kind in kinds.items() if kind == "empty" and name not in settings.exclude]
     if empty:
         raise SchemaError(
@@ -110,7 +113,7 @@ def _task(column: pd.Series, kind: Kind, target: str, settings: FineTuneSettings
     distinct = known.nunique()
     if distinct < 2:
         raise SchemaError("the target is constant: there is nothing to learn", target=target, distinct_values=distinct,
-                          rows=len(known))  # fmt: skip
+                          rows=len(known), hint="Name a column that differs between rows as target")  # fmt: skip
     classes = kind in ("text", "boolean")
     why = {"text": "text", "boolean": "truth values"}.get(kind, "numbers")
     if kind == "number" and distinct <= MOST_CODES and set(known.unique()) == set(range(distinct)):
@@ -128,7 +131,8 @@ def _date(kinds: Mapping[str, Kind], settings: FineTuneSettings) -> str | None:
     dates = [name for name, kind in kinds.items() if kind == "date" and name not in settings.exclude]
     if settings.date is not None:
         if kinds[settings.date] != "date":
-            raise SchemaError("the column holds no dates", key="date", found=settings.date, kind=kinds[settings.date])
+            raise SchemaError("the column holds no dates", key="date", found=settings.date, kind=kinds[settings.date],
+                              hint="Name a column of dates, or leave date out")  # fmt: skip
         return settings.date
     if len(dates) > 1:
         raise SchemaError("several columns are dates", columns=dates, hint="Say which orders the rows with date")

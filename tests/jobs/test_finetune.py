@@ -67,7 +67,8 @@ BAD = {
     "one row": (business(1), "found_rows: 1"),
     "header only": (business(1).iloc[:0], "a header and no rows"),
     "a column without values": (business().assign(nothing=np.nan), "nothing"),
-    "constant target": (business().assign(revenue=5.0), "constant"),
+    "constant target": (business().assign(revenue=5.0), "Name a column that differs between rows"),
+    "a target without values": (business().assign(revenue=np.nan), "the target holds no value at all"),
     "no such target": (business().rename(columns={"revenue": "revenues"}), "nearest: 'revenues'"),
     "many categories": (business(10_000).assign(name=[f"n{i}" for i in range(10_000)]), "name: 10000"),
     "three formats": (business().assign(date=["2024-01-05", "05.02.2024", "March 3, 2024"] * 80), "mixes formats"),
@@ -86,6 +87,17 @@ def test_when_a_table_is_unfit_then_one_message_says_why_and_nothing_is_written(
         assert said.err.count("Error: ") == 1
         assert len(said.err) < 1200
         assert not (tmp_path / "s").exists()
+
+
+def test_when_cells_and_rows_cannot_be_used_then_the_terminal_says_how_many_and_why(tmp_path, capsys):
+    frame = business().astype({"engagement": object, "revenue": object})
+    frame.loc[:2, "engagement"], frame.loc[5:6, "revenue"] = "inf", "Infinity"
+    assert run(tmp_path, frame, "target=revenue") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "240 in, 2 left out (unknown target: 2);" in said
+    assert "cells taken as missing: engagement: 3; revenue: 2" in said
+    assert run(tmp_path, frame, "target=revenue", "date=category") == 2
+    assert "Name a column of dates, or leave date out" in capsys.readouterr().err
 
 
 def test_when_keys_are_said_without_their_section_then_they_are_those_of_the_section():

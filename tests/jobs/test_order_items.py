@@ -116,3 +116,16 @@ def test_when_master_and_stock_differ_then_the_master_says_what_a_yarn_costs_and
     )
     costs = dict(zip(catalogue.yarn_id.tolist(), catalogue.cost.tolist(), strict=True))
     assert np.array_equal([costs[name] for name in ids], known["unit_cost"], equal_nan=True)
+
+
+def test_when_yarns_cannot_be_decided_for_want_of_one_table_then_styles_are_and_a_note_says_why():
+    tables = {
+        "bom": frame("bom", ("A", "y", 1.0, "lbs")), "cross_reference": frame("cross_reference", ("A", "A", pd.NaT)),
+        "style_stock": frame("style_stock", ("A", 10.0, "lbs")),
+    }  # fmt: skip
+    files = {"bom.csv": "bill of materials", "yarn_stock.csv": "the file is empty"}
+    made = found(Company(**tables, files=files), "lbs", "A")
+    assert made.kind == "styles"
+    assert made.notes == ("styles, not yarns: yarn stock missing; yarn_stock.csv: the file is empty",)
+    assert found(Company(style_stock=tables["style_stock"]), "lbs", "A").notes == ()
+    assert found(Company(**tables, files=files), "lbs", "A", items="styles").notes == ()

@@ -16,6 +16,7 @@ import pytest
 
 from demand.company.demo import LABEL_NOISE, make_company
 from demand.company.demo_files import write_company
+from demand.errors import DataError
 from demand.fleet import SyntheticSettings
 from demand.moments import now_utc, stamp
 from features.yarn_pairs import FEATURES
@@ -26,7 +27,7 @@ from jobs.settings import Settings
 from jobs.substitutes import ranked_frame
 from jobs.supervised import Ended
 from jobs.trained import all_fingerprints, outcome
-from jobs.yarns import read_yarn_tables, with_model
+from jobs.yarns import labelled_pairs, read_yarn_tables, with_model
 from models.decision_release import decision_registry
 from models.job import Ask, Job
 from models.substitutes import open_substitutes
@@ -336,3 +337,39 @@ def test_when_rows_of_the_tables_are_left_out_then_the_terminal_says_how_many_an
     found = read_yarn_tables(settings_of(tmp_path, company__folder=str(tables)))
     said = found.lost_lines("labels", "purchase_orders")
     assert said == ["Read      substitution labels: 2 of 4 rows left out (label is neither yes nor no: 2)"]
+
+
+UNFIT = {  # of the labels' file -> the words of the one message
+    "no answer": (lambda labels: labels.assign(is_substitutable="maybe"), "neither yes nor no: "),
+    "both answers": (
+        lambda labels: pd.concat([labels.assign(is_substitutable=word) for word in ("yes", "no")]), "contradict"),
+    "one yarn twice": (lambda labels: labels.assign(yarn_b=labels["yarn_a"]), "left_out"),
+    "strangers": (lambda labels: labels.assign(yarn_a="X1"), "X1 and "),
+    "no such column": (lambda labels: labels.drop(columns="is_substitutable"), "substitution_labels.csv: not used"),
+    "header only": (lambda labels: labels.iloc[:0], "substitution_labels.csv: the file has a header and no rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_when_no_label_can_be_used_then_the_message_says_what_became_of_them(what, folder, tmp_path):
+    where = Path(shutil.copytree(folder, tmp_path / "company"))
+    change, words = UNFIT[what]
+    change(pd.read_csv(where / "substitution_labels.csv", dtype=str)).to_csv(
+        where / "substitution_labels.csv", index=False
+    )
+    settings = settings_of(tmp_path, company__folder=str(where))
+    with pytest.raises(DataError) as caught:
+        labelled_pairs(read_yarn_tables(settings), settings)
+    assert words in str(caught.value.facts)
+    assert caught.value.hint
+    assert "yarn_a', 'yarn_b'" not in str(caught.value.facts)
+
+
+def test_when_the_stock_file_is_empty_then_the_message_names_it(folder, tmp_path, capsys):
+    where = Path(shutil.copytree(folder, tmp_path / "company"))
+    (where / "yarn_stock.csv").write_text("")
+    assert ask(tmp_path, where) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "missing_table: - yarn stock" in said
+    assert "yarn_stock.csv: the file is empty" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["company"]
