@@ -62,9 +62,9 @@ def decide_after(fleet: Fleet, number: int) -> Decided:
     else:
         write_proposal(folder, made)
         fleet.run.write_json("replenish.json", made["summary"])
-        file_served(Path(settings.storage.root), made, fleet.run.run_id, stamp(datetime.now(UTC)))
+        served = file_served(Path(settings.storage.root), made, fleet.run.run_id, stamp(datetime.now(UTC)))
         summary, orders = made["summary"], proposal_of(made)
-        lines += [*headline(summary), f"Proposal  {folder / 'proposal.csv'}"]
+        lines += [*headline(summary), *served, f"Proposal  {folder / 'proposal.csv'}"]
     if company.stock is not None:
         try:
             substitutes = _substitutes(settings)

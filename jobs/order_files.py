@@ -48,10 +48,14 @@ def write_proposal(folder: Path, made: Mapping[str, Any]) -> None:
     write_csv(orders, folder / "proposal.csv")
 
 
-def file_served(storage_root: Path, made: Mapping[str, Any], run_id: str, at: str) -> None:
-    """Keeps the proposal in `<storage root>/orders` for those who serve it, as the newest; see `models.proposals`."""
-    orders = proposal_of(made)
-    Proposals(storage_root / "orders").add(_served(made, orders, run_id, at), partial(write_csv, orders))
+def file_served(storage_root: Path, made: Mapping[str, Any], run_id: str, at: str) -> list[str]:
+    """Keeps the proposal in `<storage root>/orders` for those who serve it, as the newest; see `models.proposals`.
+    Returns what is to be said of it: nothing, or that an earlier one stays in its place."""
+    orders, kept = proposal_of(made), Proposals(storage_root / "orders")
+    if kept.add(_served(made, orders, run_id, at), partial(write_csv, orders)):
+        return []
+    stays = (kept.latest() or {}).get("run_id")
+    return wrapped([f"Served    the proposal of run {stays} stays in its place: no item could be decided here"])
 
 
 def _served(made: Mapping[str, Any], orders: pd.DataFrame, run_id: str, at: str) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def body(settings: Settings, now: datetime | None = None) -> int:
         new.write_json("manifest.json", {"job": "replenish", "release": release.number, "run_id": new.run_id})
 
     folder = RunFolder.create(runs_root(settings), settings.run_id, fill)
-    file_served(Path(settings.storage.root), made, folder.run_id, stamp(moment))
-    show(*told(made, folder.path))
+    served = file_served(Path(settings.storage.root), made, folder.run_id, stamp(moment))
+    show(*told(made, folder.path), *served)
     return OK
 
 

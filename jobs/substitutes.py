@@ -166,11 +166,13 @@ def _facts(
     found = np.isin(y.yarn_id[wanted], frame["yarn"].to_numpy(dtype=str))
     unread = np.isnan(y.total[wanted]) | (y.family[wanted] == "")
     helped = frame.loc[frame["recommended"], "yarn"].nunique()
+    whole = frame.loc[frame["recommended"] & (frame["availability_score"] >= 1), "yarn"].nunique()
     return {
         "made_by": answering.made_by,
         "model": _model_facts(champion) if champion is not None and answering.model is not None else None,
         "yarns": {"in": len(wanted), "with_candidates": int(found.sum()), "without": int((~found & ~unread).sum()),
-                  "not_readable": int((~found & unread).sum()), "with_a_recommended_one": int(helped)},
+                  "not_readable": int((~found & unread).sum()), "with_a_recommended_one": int(helped),
+                  "with_enough_of_it": int(whole)},
         "candidates": len(frame), "shortage_lb": round(float(np.nan_to_num(y.shortage[wanted]).sum()), 2),
         "features": list(FEATURES), "readings": dict(tables.readings),
     }  # fmt: skip
@@ -190,8 +192,8 @@ def _counted(facts: Mapping[str, Any]) -> list[str]:
         signed += f", trained {facts['model']['trained_at'][:10]}, accuracy {facts['model']['accuracy']:.3f}"
     return [
         f"Short     {n['in']:,} yarns by {facts['shortage_lb']:,.0f} lb: {n['with_a_recommended_one']:,} have a "
-        f"recommended substitute, {n['with_candidates']:,} any candidate, {n['without']:,} none, the text of "
-        f"{n['not_readable']:,} cannot be read",
+        f"recommended substitute, {n['with_enough_of_it']:,} one with enough on the shelf; {n['with_candidates']:,} "
+        f"have any candidate, {n['without']:,} none, the text of {n['not_readable']:,} cannot be read",
         f"Signed    {signed}",
         *[f"Lost      {name}: {why}" for name, why in facts["lost_batches"].items()],
     ]  # fmt: skip
@@ -209,7 +211,7 @@ def _shortages(answering: Substitutes, wanted: Ints, frame: pd.DataFrame) -> Tab
         short = f"{answering.yarns.shortage[place]:,.0f}"
         if name in best:
             row = best[name]
-            table.add_row(name, short, str(row["substitute"]), _chance(row), f"{row['stock_lb']:,.0f}", _price(row))
+            table.add_row(name, short, str(row["substitute"]), _chance(row), _stock(row), _price(row))
         else:
             table.add_row(name, short, answering.why_none(place), "", "", "")
     return table
@@ -228,14 +230,19 @@ def _one_yarn(answering: Substitutes, place: int, frame: pd.DataFrame) -> list[A
         table.add_column(name, justify="right" if name in ("", "chance", "stock lb", "price") else "left",
                          overflow="fold")  # fmt: skip
     for row in frame.to_dict("records"):
-        stock = f"{row['stock_lb']:,.0f}" + ("" if row["available"] else " (low)")
-        table.add_row(str(row["rank"]), str(row["substitute"]), _chance(row), stock, _price(row), str(row["why"]))
+        table.add_row(str(row["rank"]), str(row["substitute"]), _chance(row), _stock(row), _price(row), str(row["why"]))
     return [*head, table]
 
 
 def _chance(row: Mapping[Any, Any]) -> str:
     """The probability of the classifier, or the rule's score under its own name."""
     return f"rule {row['score']:.2f}" if row["made_by"] == RULE else f"{row['probability']:.2f}"
+
+
+def _stock(row: Mapping[Any, Any]) -> str:
+    """Pounds on the shelf; low: not what is short, or next to none."""
+    low = not row["available"] or row["availability_score"] < 1
+    return f"{row['stock_lb']:,.0f}" + (" (low)" if low else "")
 
 
 def _price(row: Mapping[Any, Any]) -> str:

@@ -30,8 +30,9 @@ class Proposals:
 
     root: Path
 
-    def add(self, told: Mapping[str, Any], write_csv: Callable[[Path], object]) -> None:
-        """Keeps a proposal and makes it the newest; of those before it the KEPT newest stay.
+    def add(self, told: Mapping[str, Any], write_csv: Callable[[Path], object]) -> bool:
+        """Keeps a proposal and makes it the newest; of those before it the KEPT newest stay. Returns whether it is the
+        newest now: one in which no item could be decided takes the place of none that decided any.
 
         told: strict JSON with run_id, at (UTC), the summary and the dearest `orders`, as `jobs.replenish` files it.
         write_csv: writes all orders to the path it is given. A run that is there already is replaced. Raises
@@ -44,12 +45,24 @@ class Proposals:
             write_json(folder / "head.json", {name: told[name] for name in _HEAD})
 
         write_whole_folder(self._folder / told["run_id"], fill)
-        write_whole(self.root / "latest.json", lambda path: write_json(path, told))
+        newest = not _decided_nothing(told) or not self._decided_before()
+        if newest:
+            write_whole(self.root / "latest.json", lambda path: write_json(path, told))
         for head in self.heads()[KEPT:]:
             shutil.rmtree(self._folder / head["run_id"], ignore_errors=True)  # another run may remove it as well
+        return newest
+
+    def _decided_before(self) -> bool:
+        """Whether the newest proposal decided anything; a damaged file did not."""
+        try:
+            before = self.latest()
+        except VersionUnreadable:
+            return False
+        return before is not None and not _decided_nothing(before)
 
     def latest(self) -> dict[str, Any] | None:
-        """The newest proposal; None where none was filed. Raises VersionUnreadable for a damaged file."""
+        """The newest proposal that decided anything, else the newest; None where none was filed. Raises
+        VersionUnreadable for a damaged file."""
         return _there(self.root / "latest.json")
 
     def heads(self) -> list[dict[str, Any]]:
@@ -73,6 +86,11 @@ class Proposals:
         if not self._folder.is_dir():
             return []
         return [path.name for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _decided_nothing(told: Mapping[str, Any]) -> bool:
+    items = told["items"]
+    return bool(items["no_data"] == items["in"])
 
 
 def _there(path: Path) -> dict[str, Any] | None:

@@ -180,8 +180,8 @@ def _undecided(told: Mapping[str, Any]) -> str:
     lacks = "; ".join(f"{what}: {count:,}" for what, count in told["missing"].items())
     why = f" (missing: {lacks})" if lacks else ""
     notes = "".join(f". {note[:1].upper()}{note[1:]}" for note in told["notes"])
-    return (f"none of the {told['items']['in']:,} {told['kind']} could be decided{why}{notes}. Give what is missing "
-            "and run python -m jobs.replenish again")  # fmt: skip
+    return (f"none of the {told['items']['in']:,} {told['kind']} could be decided{why}{notes}. Give what is missing in "
+            "the company's tables or a file as inventory.table, and run python -m jobs.replenish again")  # fmt: skip
 
 
 def _order(one: Mapping[str, Any]) -> dict[str, Any]:

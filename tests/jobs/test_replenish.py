@@ -95,6 +95,15 @@ def test_when_a_default_changes_then_decisions_do(base, key, value):
     assert not before.equals(after)
 
 
+def test_when_nothing_could_be_decided_then_the_orders_of_before_stay_and_it_says_so(root, tmp_path, capsys):
+    assert ran(root, "decided", f"inventory.table={root / 'items.csv'}")[0] == 0
+    (tmp_path / "bare.csv").write_text("item,on_shelf\nS000,3\n")
+    assert ran(root, "undecided", f"inventory.table={tmp_path / 'bare.csv'}")[0] == 0
+    assert "the proposal of run decided stays in its place" in " ".join(capsys.readouterr().out.split())
+    assert strict_json(root / "orders" / "latest.json")["run_id"] == "decided"
+    assert (root / "orders" / "proposals" / "undecided" / "proposal.json").is_file()
+
+
 def test_when_totals_lay_further_off_than_the_forecast_says_then_more_is_kept_and_the_answer_says_so(base, tmp_path):
     release = registry_of(base).open("champion")
     wide, old = tmp_path / "wide", tmp_path / "old"

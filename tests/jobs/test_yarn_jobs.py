@@ -160,6 +160,8 @@ def test_when_all_that_are_short_are_asked_for_then_the_table_the_files_and_the_
     n = facts["yarns"]
     assert n["in"] == n["with_candidates"] + n["without"] + n["not_readable"]
     assert n["with_candidates"] == frame["yarn"].nunique()
+    enough = frame[frame["recommended"] & (frame["stock_lb"] >= frame["shortage_lb"])]["yarn"].nunique()
+    assert n["with_enough_of_it"] == enough <= n["with_a_recommended_one"]
     assert frame.groupby("yarn")["rank"].apply(lambda rank: list(rank) == list(range(1, len(rank) + 1))).all()
     assert frame["rank"].max() <= 3
     assert (frame["made_by"] == KIND).all()

@@ -34,6 +34,20 @@ def test_when_proposals_are_kept_then_the_newest_and_those_before_it_are_found(t
     assert kept.csv("b").read_text() == "again\n"
 
 
+def test_when_a_proposal_decides_nothing_then_it_is_kept_but_takes_the_place_of_none_that_did(tmp_path):
+    kept = Proposals(tmp_path)
+    nothing = {"items": {"in": 2, "ordered": 0, "nothing_needed": 0, "no_data": 2}}
+    first = told("empty", 1, **nothing)
+    assert kept.add(first, lambda path: path.write_text(""))
+    assert kept.latest() == first
+    add(kept, "orders", 2)
+    assert not kept.add(told("again", 3, **nothing), lambda path: path.write_text(""))
+    assert kept.latest() == told("orders", 2)
+    assert [head["run_id"] for head in kept.heads()] == ["again", "orders", "empty"]
+    (tmp_path / "latest.json").write_text("{", encoding="utf-8")
+    assert kept.add(told("after", 4, **nothing), lambda path: path.write_text(""))
+
+
 def test_when_there_are_more_than_are_kept_then_the_oldest_go(tmp_path, monkeypatch):
     monkeypatch.setattr(proposals, "KEPT", 2)
     kept = Proposals(tmp_path)

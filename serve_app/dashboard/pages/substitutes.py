@@ -54,7 +54,7 @@ def _short_row(one: Mapping[str, Any]) -> list[Cell]:
             number(one["shortage_lb"], quantity(one["shortage_lb"]))]  # fmt: skip
     if best is None:
         return [*head, Cell(one["reason"], tone="warn"), Cell(""), Cell(""), Cell("")]
-    return [*head, Cell(best["substitute"], tone="good" if best["recommended"] else ""), *_figures(best)]
+    return [*head, _named(best), *_figures(best)]
 
 
 def _one(one: Mapping[str, Any]) -> list[Block]:
@@ -64,7 +64,7 @@ def _one(one: Mapping[str, Any]) -> list[Block]:
     columns = (("substitute", False), ("probability", True), ("stock (lb)", True), ("price difference", True),
                ("colour", True), ("weight", True), ("material", True), ("quality", True), ("why", False))  # fmt: skip
     rows = [
-        [Cell(each["substitute"], tone="good" if each["recommended"] else ""), *_figures(each),
+        [_named(each), *_figures(each),
          *[number(each[name], ratio(each[name])) for name in
            ("color_similarity", "weight_similarity", "material_match", "quality_score")],
          Cell(each["why"])]
@@ -74,10 +74,18 @@ def _one(one: Mapping[str, Any]) -> list[Block]:
     return [Note(f"{one['yarn']}: {one['description']}. Read as: {one['reading']}. It is {short}."), table]
 
 
+def _named(candidate: Mapping[str, Any]) -> Cell:
+    """Green where it is recommended and there is enough of it; a warning where it is and there is not."""
+    enough = (candidate["availability_score"] or 0.0) >= 1
+    return Cell(candidate["substitute"], tone="" if not candidate["recommended"] else "good" if enough else "warn")
+
+
 def _figures(candidate: Mapping[str, Any]) -> list[Cell]:
     said = candidate["probability"]
     probability = number(said, ratio(said)) if said is not None else Cell("by the rule")
-    return [probability, number(candidate["stock_lb"], quantity(candidate["stock_lb"])),
+    score = candidate["availability_score"]
+    low = " (low)" if score is not None and score < 1 else ""
+    return [probability, number(candidate["stock_lb"], quantity(candidate["stock_lb"]) + low),
             number(candidate["price_difference"], ratio(candidate["price_difference"]))]  # fmt: skip
 
 
