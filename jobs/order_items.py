@@ -40,6 +40,9 @@ class Wanted:
     matches: tuple[Match, ...] = field(default_factory=tuple)
 
 
+_OF_YARNS = ("stock", "yarns", "bom", "cross_reference", "style_master", "suppliers", "purchase_orders")
+
+
 def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, table: str | None,
            substitution: SubstitutionSettings) -> Wanted:  # fmt: skip
     """items: styles, yarns, or auto = yarns when the company's yarn stock, bill of materials and cross-reference
@@ -73,7 +76,7 @@ def wanted(panel: Panel, company: Company, told: CompanySettings, items: str, ta
 def _styles(panel: Panel, company: Company, told: CompanySettings) -> Wanted:
     known = blank(panel.n_series)
     known["item"] = panel.ids.astype(object)
-    notes: list[str] = []
+    notes = list(company.lost("style_stock"))
     if company.style_stock is not None:
         table = company.style_stock
         styles = table["style"].to_numpy(dtype=str)
@@ -113,7 +116,7 @@ def _yarns(panel: Panel, company: Company, told: CompanySettings, substitution: 
     supplier = bought["supplier"].to_numpy(dtype=object)
     known["supplier"] = supplier
     of = pd.Series(supplier, dtype=object)
-    notes = []
+    notes = list(company.lost(*_OF_YARNS))
     if company.suppliers is not None:
         table = company.suppliers.drop_duplicates("supplier").set_index("supplier")
         known["lead_time_days"] = of.map(lead_times(company, told)).to_numpy(dtype=np.float64)

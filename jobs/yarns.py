@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from demand.company.read import read_company
-from demand.company.tables import NAMES, Company
+from demand.company.tables import Company
 from demand.errors import DataError
 from features.yarn_catalogue import YarnCatalogue, yarn_catalogue
 from features.yarn_pairs import Pairs, pair_features
@@ -22,7 +22,6 @@ from models.yarn_labels import Labelled
 from models.yarn_substitution import FittedSubstitution
 
 TABLES = ("yarns", "stock", "purchase_orders", "labels")
-REASONS = 3  # of rows that were left out, told in the terminal; company.json has all
 FALLBACK = "set company.folder= to the folder of the company's exports"
 
 
@@ -44,14 +43,7 @@ class YarnTables:
 
     def lost_lines(self, *tables: str) -> list[str]:
         """Of these tables the rows that were left out, and why; nothing where all were used."""
-        lines = []
-        for table in tables:
-            report = self.company.reports.get(table)
-            if report is not None and report.left_out:
-                why = "; ".join(f"{reason}: {count:,}" for reason, count in list(report.left_out.items())[:REASONS])
-                n = sum(report.left_out.values())
-                lines.append(f"Read      {NAMES[table]}: {n:,} of {report.rows_in:,} rows left out ({why})")
-        return lines
+        return [f"Read      {said}" for said in self.company.lost(*tables)]
 
 
 def read_yarn_tables(settings: Settings) -> YarnTables:

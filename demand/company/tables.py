@@ -73,6 +73,9 @@ class TableReport:
             raise AssertionError(f"{self.table}: rows in {self.rows_in} are not the rows accounted for {accounted}")
 
 
+REASONS = 3  # of rows that were left out, in a sentence; the run's company.json has all
+
+
 @dataclass(frozen=True, eq=False)
 class Company:
     """The tables that were given; None where a table was not. Columns and types are those of `COLUMNS`.
@@ -133,3 +136,15 @@ class Company:
         """The files that are no table of ours and why, as in "stock.csv: the file is empty", by name."""
         known = set(NAMES.values())
         return tuple(f"{name}: {why}" for name, why in sorted(self.files.items()) if why not in known)
+
+    def lost(self, *tables: str) -> tuple[str, ...]:
+        """Of these tables those of which rows were left out, and the first reasons, as in
+        "purchase orders: 3 of 90 rows left out (no date: 3)"."""
+        said = []
+        for table in tables:
+            report = self.reports.get(table)
+            if report is not None and report.left_out:
+                why = "; ".join(f"{name}: {count:,}" for name, count in list(report.left_out.items())[:REASONS])
+                n = sum(report.left_out.values())
+                said.append(f"{NAMES[table]}: {n:,} of {report.rows_in:,} rows left out ({why})")
+        return tuple(said)

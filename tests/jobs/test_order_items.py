@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from demand.company.settings import CompanySettings
-from demand.company.tables import COLUMNS, Company
+from demand.company.tables import COLUMNS, Company, TableReport
 from demand.panel import Panel
 from evaluation.serving_company import kept_tables
 from features.yarn_catalogue import yarn_catalogue
@@ -47,6 +47,14 @@ def test_when_stock_has_no_unit_or_another_then_it_is_what_the_release_keeps_to_
     assert made.notes == (
         "finished stock by style: 1 rows not used, their unit does not convert to yds",
         "finished stock by style: of 1 styles converted by an assumed weight, 5.5 ounces a yard",
+    )
+
+
+def test_when_rows_of_the_tables_were_left_out_then_the_proposal_says_which_and_why():
+    lost = TableReport("style_stock", "stock.csv", rows_in=5, used=1, merged=0, left_out={"no quantity": 3, "no style": 1})
+    company = Company(style_stock=frame("style_stock", ("A", 10.0, "yds")), reports={"style_stock": lost})
+    assert found(company, "yds", "A").notes == (
+        "finished stock by style: 4 of 5 rows left out (no quantity: 3; no style: 1)",
     )
 
 
