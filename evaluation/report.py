@@ -18,8 +18,10 @@ from evaluation import report_charts as charts
 from evaluation import report_quality as quality
 from evaluation import report_tables as tables
 from evaluation.advice import served_warnings
+from evaluation.explain import Explanations
 from evaluation.metrics import Measures
 from evaluation.report_decisions import Decisions, decisions_part
+from evaluation.report_explain import explained_part
 from evaluation.report_hierarchy import hierarchy_table, newborns_table
 from evaluation.report_season import season_part
 from evaluation.season import MONTHS
@@ -43,6 +45,7 @@ class ReportData:
     decisions     `evaluation.report_decisions`: what was decided on the forecast; None where nothing was asked
     hierarchy     `Hierarchy.as_json`: how styles, families and the total add up; None where no levels are set
     newborns      `Newborns.as_json`: styles at the course of their siblings; None where no column is set
+    explanations  `evaluation.explain.Explanations` of the live forecast; None where none were kept
     trend_analysis, seasonal_decomposition: whether these parts are shown
     failures      {model: cause}; timings: {stage: seconds}; settings, provenance: label -> value, for "how it was made"
     """
@@ -70,6 +73,7 @@ class ReportData:
     decisions: Decisions | None = None
     hierarchy: Mapping[str, Any] | None = None
     newborns: Mapping[str, Any] | None = None
+    explanations: Explanations | None = None
     trend_analysis: bool = True
     seasonal_decomposition: bool = True
 
@@ -110,7 +114,9 @@ def _context(data: ReportData) -> dict[str, Any]:
     season = season_part(
         data.history, trend_analysis=data.trend_analysis, seasonal_decomposition=data.seasonal_decomposition
     )
+    why = explained_part(data.explanations, data.live)
     payload = {
+        "drivers": list(why.charts.values()) if why else [],
         "season": season.charts if season else {},
         "explorer": explorer,
         "fleet": fleet,
@@ -151,6 +157,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "explorer_hidden": hidden,
         "has_live": explorer is not None,
         "season": season,
+        "why": why,
         "quality": data.cleaning.get("quality_score"),
         "rows": quality.rows_sentence(data.cleaning),
         "rules": quality.findings_table(data.cleaning),

@@ -12,6 +12,7 @@ from demand.durable import write_whole
 from demand.masking import masked
 from evaluation.advice import targets_table
 from evaluation.backtest import EnsembleAt
+from evaluation.explain import Explanations
 from evaluation.metrics import by_step, levels
 from evaluation.plot import plot_backtest
 from evaluation.report import ReportData, write_report
@@ -29,9 +30,15 @@ SHOWN_MODELS = 4  # the served model and the next best, in tables by level and s
 
 
 def write_run_report(
-    fleet: Fleet, race: Race, verdict: Verdict, outcomes: pd.DataFrame, decided: Decided | None = None
+    fleet: Fleet,
+    race: Race,
+    verdict: Verdict,
+    outcomes: pd.DataFrame,
+    decided: Decided | None = None,
+    explanations: Explanations | None = None,
 ) -> Path:
-    """Writes `report.html` into the run folder; returns its path. decided: what was decided on the forecast."""
+    """Writes `report.html` into the run folder; returns its path. decided: what was decided on the forecast.
+    explanations: of the live forecast, as they are stored."""
     manifest = fleet.run.json("manifest.json")
     first = dict.fromkeys([verdict.served, verdict.best, *verdict.board["model"], "seasonal_naive"])
     shown = [
@@ -63,6 +70,7 @@ def write_run_report(
         decisions=decided.report if decided else None,
         hierarchy=verdict.hierarchy.as_json() if verdict.hierarchy else None,
         newborns=verdict.newborns.as_json() if verdict.newborns else None,
+        explanations=explanations,
         trend_analysis=settings.report.trend_analysis,
         seasonal_decomposition=settings.report.seasonal_decomposition,
         settings={

@@ -101,7 +101,7 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
     with fleet.stage("files"):
         write_tables(fleet, race, verdict, styles)
         write_backtest(fleet, race, verdict)
-        write_explanations(fleet.run.path, fleet, verdict)
+        explained = write_explanations(fleet.run.path, fleet, verdict)
     with fleet.stage("release"):
         published = publish(fleet, race, verdict, styles)
     number = published.number
@@ -111,7 +111,7 @@ def release_fleet(settings: Settings, job: str, report: bool, decide: Decide | N
             decided = decide_after(fleet, number)
     if report:
         with fleet.stage("report"):
-            write_run_report(fleet, race, verdict, styles, decided)
+            write_run_report(fleet, race, verdict, styles, decided, explained)
     told = summary(fleet, race, verdict, styles, failed, number)
     fleet.run.write_json("summary.json", {**told, "promotion": published.as_json()})
     release = registry_of(fleet.settings).place(f"releases/{number:06d}")

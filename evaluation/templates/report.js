@@ -34,6 +34,11 @@
     return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   }
 
+  // A long name in lines of about 18 characters, so that bars keep their room on a phone.
+  function folded(text) {
+    return escapeText(text.replace(/(.{12,}?) /g, "$1\n")).replace(/\n/g, "<br>");
+  }
+
   function draw(id, traces, shape) {
     const place = byId(id);
     if (!place) return;
@@ -107,6 +112,14 @@
       draw(id, (c) => [{ x: season[id].x, y: season[id].y, type: "bar", name: "against the trend",
         marker: { color: c.accent } }], shape);
     }
+    data.drivers.forEach((drivers, i) => {
+      const shape = layout(drivers.title);
+      Object.assign(shape.title, { xref: "container", x: 0.02 });  // the names of the bars may be wider than the plot
+      shape.xaxis = { ...shape.xaxis, rangemode: "tozero", tickformat: ".0%", nticks: 6 };
+      shape.yaxis = { ...shape.yaxis, rangemode: "normal", autorange: "reversed" };
+      draw("drivers-" + i, (c) => [{ x: drivers.x, y: drivers.names.map(folded), type: "bar", orientation: "h",
+        hovertemplate: "%{x:.1%}<extra></extra>", marker: { color: c.accent } }], { ...shape, hovermode: "closest" });
+    });
     const models = Object.entries(data.steps);
     if (models.length) {
       const line = (c, i) => (i === 0 ? { color: c.accent, width: 2 } : { width: 1.3 });

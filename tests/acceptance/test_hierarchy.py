@@ -127,3 +127,4 @@ def test_when_the_columns_make_no_tree_then_it_is_refused_with_2_and_nothing_is_
 ):
     odd = written(sales(**statics), tmp_path / "odd.parquet")
     refused(tmp_path, capsys, said, "pipeline", tmp_path / "s", odd, *TOLD[:3], told)
+    refused(tmp_path, capsys, said, "pipeline", tmp_path / "s", odd, *TOLD[:3], told, "validate=true")

@@ -108,3 +108,4 @@ def test_when_siblings_cannot_be_known_then_it_is_refused_with_2_and_nothing_is_
 ):
     odd = written(sales(**statics), tmp_path / "odd.parquet")
     refused(tmp_path, capsys, said, "pipeline", tmp_path / "s", odd, *TOLD[:2], told)
+    refused(tmp_path, capsys, said, "pipeline", tmp_path / "s", odd, *TOLD[:2], told, "validate=true")

@@ -1,6 +1,8 @@
 """Explanations of a released forecast: written with it, the same whoever did the work, an error told as one."""
 
 import json
+import re
+from html import unescape
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ from features.groups import GROUPS
 from jobs.explained import FACTS, TABLE, write_explanations
 from jobs.fleet import registry_of
 from jobs.publish import publish
+from jobs.reporting import write_run_report
 from jobs.tasks import drivers_or_why
 from models.drivers import Drivers, write_drivers
 
@@ -67,3 +70,21 @@ def test_when_a_model_cannot_be_explained_then_the_forecast_is_kept_and_the_caus
             raise ModelError("does not add up")
 
     assert str(drivers_or_why(Odd(), None)) == "does not add up"
+
+
+def test_when_the_report_is_written_then_its_shares_and_sentences_are_the_stored_ones(judged):
+    fleet, race, verdict, outcomes = judged
+    stored(fleet, "arima", drivers_of(verdict))
+    made = write_explanations(fleet.run.path, fleet, verdict)
+    page = write_run_report(fleet, race, verdict, outcomes, explanations=made).read_text(encoding="utf-8")
+    table = page[page.index('id="t-why-drivers"') :]
+    shown = re.findall(r'<th scope="row" data-v="[^"]*">([^<]*)</th>\s*<td data-v="([^"]*)"', table)
+    kept = json.loads(fleet.run.file(FACTS).read_text())
+    shares = kept["models"]["arima"]["shares"]
+    assert {name: float(value) for name, value in shown[: len(GROUPS)]} == {
+        kept["groups"][key]: share for key, share in shares.items()
+    }
+    words = pq.read_table(fleet.run.file(TABLE)).to_pandas().set_index("unique_id")["words"]
+    told = re.findall(r"<dt>(S\d+)</dt><dd>(.*?)</dd>", page[page.index('<section id="why"') :], re.S)
+    assert [unescape(said) for _, said in told] == [" ".join(words[name]) for name, _ in told]
+    assert len(told) == 5
