@@ -51,7 +51,9 @@ def test_when_stock_has_no_unit_or_another_then_it_is_what_the_release_keeps_to_
 
 
 def test_when_rows_of_the_tables_were_left_out_then_the_proposal_says_which_and_why():
-    lost = TableReport("style_stock", "stock.csv", rows_in=5, used=1, merged=0, left_out={"no quantity": 3, "no style": 1})
+    lost = TableReport(
+        "style_stock", "stock.csv", rows_in=5, used=1, merged=0, left_out={"no quantity": 3, "no style": 1}
+    )
     company = Company(style_stock=frame("style_stock", ("A", 10.0, "yds")), reports={"style_stock": lost})
     assert found(company, "yds", "A").notes == (
         "finished stock by style: 4 of 5 rows left out (no quantity: 3; no style: 1)",
