@@ -86,9 +86,11 @@ def _check(parameter: Parameter, key: str) -> None:
     alone = "Leave a parameter that may not change out of the space"
     if choices is not None:
         if (low, high, parameter.log) != (None, None, False):
-            raise SettingsError("a parameter has a range or choices, not both", key=key, choices=choices, low=low,
-                                high=high, log=parameter.log, hint="To choose where conf/space has a range, also set "
-                                "low, high and log of it: {low: null, high: null, log: false, choices: [..]}")  # fmt: skip
+            raise SettingsError(
+                "a parameter has a range or choices, not both", key=key, choices=choices, low=low, high=high,
+                log=parameter.log, hint="To choose where conf/space has a range, set all of it: "
+                "{low: null, high: null, log: false, choices: [..]}",
+            )  # fmt: skip
         if len({repr(_plain(choice)) for choice in choices}) < max(2, len(choices)):
             raise SettingsError("choices are two or more different values", key=key, found=choices, hint=alone)
     elif low is None or high is None:
