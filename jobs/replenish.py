@@ -38,6 +38,7 @@ from jobs.settings import Settings
 from jobs.show import show
 from models.base import Forecast
 from models.forecast_files import read_forecasts
+from models.inventory.decide import ASSUMED
 from models.inventory.known import Decidable, decidable
 from models.inventory.paths import Days
 from models.inventory.search import window_days
@@ -135,7 +136,7 @@ def _decide(
     longest = int(history.lengths.max())
     by_forecast = inventory.demand == "forecast"
     everyone = OfStyles(history, _aligned(forecast, history) if by_forecast else None, longest, widths)
-    batches, order = [], []
+    batches, order, beyond = [], [], []
     for length in np.unique(windows):  # what is decided of an item depends on its own window alone
         at = np.flatnonzero(windows == length)
         days = Days.after(calendar, forecast.origin, int(length))
@@ -150,8 +151,11 @@ def _decide(
             season = yarn_seasonality(links, history.take(uses), days)[rows]
             batches += yarn_batches(some, shelf, paths, season, days)
         order.append(at)
+        beyond.append(np.full(len(at), by_forecast and days.periods > forecast.horizon))
     back = np.argsort(np.concatenate(order), kind="stable")
-    return {name: values[back] for name, values in decide_all(batches, settings, method.name, method.fitted).items()}
+    decided = decide_all(batches, settings, method.name, method.fitted)
+    decided["assumed_beyond_horizon"] = np.concatenate(beyond)
+    return {name: values[back] for name, values in decided.items()}
 
 
 def _aligned(forecast: Forecast, history: Panel) -> Forecast:
@@ -176,10 +180,9 @@ def _frame(
         frame.loc[rows, f"used_{name}"] = getattr(ready.items, name)[keep].astype(np.float64)
     assumed = ready.assumed[keep].astype(object)
     for name, values in decided.items():
-        if name.startswith("assumed_"):
-            word = "demand_variability" if name.endswith("variability") else "seasonality_index"
+        if name in ASSUMED:
             assumed = np.array([
-                f"{a}, {word}".strip(", ") if flag else a for a, flag in zip(assumed, values, strict=True)
+                f"{a}, {ASSUMED[name]}".strip(", ") if flag else a for a, flag in zip(assumed, values, strict=True)
             ], dtype=object)  # fmt: skip
             continue
         column = np.full(len(frame), np.nan) if values.dtype != bool else np.zeros(len(frame), dtype=bool)

@@ -21,6 +21,12 @@ from models.inventory.settings import InventorySettings
 from models.inventory.surrogate import FittedSurrogate
 
 METHODS = ("exact", "surrogate", *POLICIES)
+# Columns of `Decided` that say a default was taken, and by which name it is told. Beyond the horizon: the window is
+# longer than the forecast, whose last season stands in for the rest (`paths.extended`); who knows the forecast says so.
+ASSUMED = {
+    "assumed_variability": "demand_variability", "assumed_seasonality": "seasonality_index",
+    "assumed_beyond_horizon": "demand_beyond_horizon",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from demand.errors import VersionUnreadable
 from demand.panel import Floats, Panel
 from demand.settings import build
 from models.base import Forecast
-from models.inventory.decide import Decided, decide
+from models.inventory.decide import ASSUMED, Decided, decide
 from models.inventory.features import seasonality_index
 from models.inventory.items import Items
 from models.inventory.known import blank, decidable
@@ -95,7 +95,9 @@ def _decide(
     history, forecast = _joined(demand, book)
     longest = int(np.asarray(book.styles(book.served)["n_periods"]).max())
     paths = forecast_paths(forecast, history, days.periods, settings.paths, longest, book.order_widths)
-    return decide(items, on_shelf, paths, days, seasonality_index(history, days), settings, "exact")
+    made = decide(items, on_shelf, paths, days, seasonality_index(history, days), settings, "exact")
+    beyond = {"assumed_beyond_horizon": np.full(len(items), days.periods > forecast.horizon)}
+    return replace(made, columns=made.columns | beyond)
 
 
 def order_proposal(filed: Filed, asked: ProposalParameters, today: date) -> Answer:
@@ -239,7 +241,6 @@ def _joined(found: Sequence[tuple[Panel, np.ndarray, np.ndarray]], book: Book) -
 
 
 def _one(item: OrderItem, column: Mapping[str, Any], assumed: str, book: Book) -> dict[str, Any]:
-    flagged = [("demand_variability", "assumed_variability"), ("seasonality_index", "assumed_seasonality")]
     quantity = float(column["quantity"])
     empty = column["cover_days"]
     end = book.calendar.spans(np.array([book.last_period]))[1][0]
@@ -255,7 +256,7 @@ def _one(item: OrderItem, column: Mapping[str, Any], assumed: str, book: Book) -
         "reachable": bool(column["reachable"]),
         "window_days": int(column["window_days"]),
         "shelf_empty_on": None if np.isnan(empty) else str(end + np.timedelta64(int(empty), "D")),
-        "assumed": [*_names(assumed), *(word for word, flag in flagged if column[flag])],
+        "assumed": [*_names(assumed), *(word for flag, word in ASSUMED.items() if column[flag])],
         "beside": [
             {"policy": policy, "quantity": float(column[f"quantity_{policy}"]), "cost": float(column[f"cost_{policy}"]),
              "service": float(column[f"service_{policy}"])} for policy in POLICIES

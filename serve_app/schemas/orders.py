@@ -98,7 +98,11 @@ class Quantity(Body):
     shelf_empty_on: Annotated[
         Day | None, Field(description="Day on which the shelf alone is empty, in the median path")
     ]
-    assumed: Annotated[list[str], Field(description="Figures that are defaults")]
+    assumed: Annotated[
+        list[str],
+        Field(description="Figures that are defaults; demand_beyond_horizon: the window is longer than the forecast, "
+              "whose last season stands in for the rest"),
+    ]  # fmt: skip
     beside: list[Policy]
 
 

@@ -95,6 +95,17 @@ def test_when_a_default_changes_then_decisions_do(base, key, value):
     assert not before.equals(after)
 
 
+def test_when_a_window_is_longer_than_the_forecast_then_the_order_says_so(base):
+    """The release looks 30 days ahead."""
+    release = registry_of(base).open("champion")
+    flagged = {}
+    for demand in ("forecast", "history"):
+        told = replace(base, inventory=replace(base.inventory, review_days=20, demand=demand))
+        rows = propose(told, release, Company())["decisions"].set_index("item")["assumed"]
+        flagged[demand] = [item for item, names in rows.items() if "demand_beyond_horizon" in names]
+    assert flagged == {"forecast": ["S005"], "history": []}  # 14 days to wait for it, of the others 7 or 10
+
+
 def test_when_nothing_could_be_decided_then_the_orders_of_before_stay_and_it_says_so(root, tmp_path, capsys):
     assert ran(root, "decided", f"inventory.table={root / 'items.csv'}")[0] == 0
     (tmp_path / "bare.csv").write_text("item,on_shelf\nS000,3\n")

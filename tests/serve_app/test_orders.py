@@ -50,6 +50,16 @@ def asked(client, *items):
     return client.post("/api/order-quantities", json={"items": list(items)})
 
 
+def test_when_the_window_is_longer_than_the_forecast_then_the_answer_says_what_stands_in(client):
+    """The release looks 30 days ahead; the next decision is 30 days away."""
+    near, far = asked(client, *({"style": "=1+1", **KNOWN, "lead_time_days": days} for days in (0, 365))).json()[
+        "quantities"
+    ]
+    assert (near["window_days"], far["window_days"]) == (30, 395)
+    assert "demand_beyond_horizon" not in near["assumed"]
+    assert "demand_beyond_horizon" in far["assumed"]
+
+
 def test_when_stock_and_cost_are_given_then_the_answer_is_that_of_the_proposal(client, root):
     proposed = pd.read_parquet(root.parent / "runs" / "proposal" / "decisions.parquet").set_index("item")
     row = proposed.loc["=1+1"]
