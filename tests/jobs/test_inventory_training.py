@@ -12,7 +12,7 @@ from demand.calendar import Calendar
 from demand.company.tables import Company
 from demand.errors import DataError, FitError, SettingsError
 from demand.panel import Panel
-from jobs import compose, replenish
+from jobs import compose, order_methods
 from jobs.fleet import decisions_of, registry_of
 from jobs.inventory_training import reasons_against, train
 from jobs.order_methods import choose
@@ -82,7 +82,7 @@ def test_when_trained_then_it_is_judged_kept_and_used(told, monkeypatch):
     many = compose.load("replenish", [*told, "inventory.exact_items=10"])
     for policy in ("exact", "surrogate", *POLICIES):  # a recommended policy is used, however many items there are
         judged = {"recommended": {"policy": policy, "words": "it was the cheapest"}, "report": {"kind": "styles"}}
-        monkeypatch.setattr(replenish, "read_card", lambda folder, card=judged: card)
+        monkeypatch.setattr(order_methods, "read_card", lambda folder, card=judged: card)
         method = choose(many, 24, "styles")
         assert method.name == (policy if policy in POLICIES else "surrogate")
         assert (method.why == "it was the cheapest") == (policy in POLICIES)
