@@ -30,6 +30,7 @@ def build(api: Api, query: Query) -> Sequence[Section]:
         Section("What to order", [_orders(answer["orders"], unit), *pager("/orders", answer["pagination"], run=run),
                                   *_left_out(answer)]),
         Section("Beside simple rules", [_costs(answer["costs"])]),
+        *_notes(answer["notes"]),
         *_earlier(kept, answer["run_id"]),
     ]  # fmt: skip
 
@@ -80,8 +81,13 @@ def _lacking(answer: Mapping[str, Any]) -> list[Block]:
             notes.append(Note(f"{words}: {said}.", "warn" if name == "missing" else ""))
     if answer["unreachable"]:
         notes.append(Note(f"No quantity reaches the wanted service of {answer['unreachable']:,} items.", "warn"))
-    notes += [Note(f"{note[:1].upper()}{note[1:]}.") for note in answer["notes"]]
     return notes
+
+
+def _notes(notes: Sequence[str]) -> list[Section]:
+    """What was found in the data that the proposal rests on; nothing where nothing was."""
+    said = [Finding(f"{note[:1].upper()}{note[1:]}.") for note in notes]
+    return [Section("What it rests on", [Findings(said)])] if said else []
 
 
 def _suppliers(suppliers: Sequence[Mapping[str, Any]], unit: str) -> Table:
