@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,8 +75,9 @@ def study(
     half = bucket_of(items.ids, 2).astype(np.int64)
     learned_at, judged_at = dates(panel, items, settings)
     told_by = Told(panel, items, settings, blanks, foresee)
-    widths = told_by.widths(np.flatnonzero(half == 0), learned_at)
-    asked = [told_by.at(np.flatnonzero(half == 0), at, LEARNED_COPIES, seed, widths) for at in learned_at]
+    known = [told_by.known(np.flatnonzero(half == 0), at) for at in learned_at]
+    widths = told_by.widths(known)
+    asked = [told_by.asked(one, LEARNED_COPIES, seed, widths) for one in known]
     lesson = [one for one in asked if one is not None]
     if not lesson:
         raise FitError("Insufficient data: no item has enough history before the training dates",
@@ -86,7 +87,9 @@ def study(
     names = (EXACT, SURROGATE, *POLICIES)
     followed = _judged(panel, lesson, fitted, settings)
     choice = recommended(followed, names)
-    others = [told_by.at(np.flatnonzero(half == 1), at, JUDGED_COPIES, seed + 1, widths) for at in judged_at]
+    others = [
+        told_by.asked(told_by.known(np.flatnonzero(half == 1), at), JUDGED_COPIES, seed + 1, widths) for at in judged_at
+    ]
     held_out = [one for one in others if one is not None]
     if not held_out:
         raise FitError("Insufficient data: no other items to judge the surrogate on", items=len(items),
@@ -149,9 +152,18 @@ def longest_window(items: Items, settings: InventorySettings) -> int:
     return int(items.lead_days.max(initial=0)) * 2 + settings.review_days
 
 
+class Known(NamedTuple):
+    """What a date knows: the items that are old enough by their rows in the panel, their histories without blanks, and
+    their forecasts (None: decisions rest on windows of the past)."""
+
+    rows: Ints
+    history: Panel
+    forecast: Forecast | None
+
+
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What is known at a date, and from what decisions are asked there."""
+    """What is known at a date, and what is asked there. `known` is None where no item is old enough."""
 
     panel: Panel
     items: Items
@@ -159,8 +171,7 @@ class Told:
     blanks: Blanks
     foresee: Foresee | None
 
-    def known(self, chosen: Ints, origin: int) -> tuple[Ints, Panel] | None:
-        """(those of the chosen items that are old enough, their histories without blanks); None when none is."""
+    def known(self, chosen: Ints, origin: int) -> Known | None:
         history = self.panel.until(origin)
         rows = history.index_of(self.items.ids[chosen])
         old = rows >= 0
@@ -168,33 +179,28 @@ class Told:
         if not old.any():
             return None
         known = history.take(rows[old]).with_blanks_filled(self.blanks)
-        return chosen[old], replace(known, y=np.maximum(known.y, 0.0))
+        known = replace(known, y=np.maximum(known.y, 0.0))
+        return Known(chosen[old], known, self.foresee(known) if self.foresee else None)
 
-    def widths(self, chosen: Ints, origins: Sequence[int]) -> tuple[float, ...]:
-        """How much further totals lay from forecasts at these dates than their paths say; () on paths of the past."""
-        if self.foresee is None:
-            return ()
-        longest = longest_window(self.items, self.settings)
-        past = []
-        for origin in origins:
-            found = self.known(chosen, origin)
-            if found is not None:
-                rows, history = found
+    def widths(self, known: Sequence[Known | None]) -> tuple[float, ...]:
+        """How much further totals lay from these forecasts than their paths say; () on paths of the past."""
+        longest, past = longest_window(self.items, self.settings), []
+        for one in known:
+            if one is not None and one.forecast is not None:
+                origin = one.history.end
                 came = self.panel.window(origin + 1, Days.after(self.panel.calendar, origin, longest).periods)
-                past.append(Came(self.foresee(history), history, np.maximum(came, 0.0)[rows]))
+                past.append(Came(one.forecast, one.history, np.maximum(came, 0.0)[one.rows]))
         return widths_of(past, self.settings.paths)
 
-    def at(
-        self, chosen: Ints, origin: int, copies: int, seed: int, widths: tuple[float, ...]
+    def asked(
+        self, known: Known | None, copies: int, seed: int, widths: tuple[float, ...]
     ) -> tuple[Questions, Ints] | None:
-        """The decisions about the chosen items, and each one's row in the panel; None when there are none."""
-        found = self.known(chosen, origin)
-        if found is None:
+        """The decisions about what is known, and each one's row in the panel."""
+        if known is None:
             return None
-        rows, history = found
+        rows, history, forecast = known
         mean = np.add.reduceat(history.y, history.indptr[:-1]) / history.lengths / history.calendar.days_per_period
-        which, asked = varied(self.items.take(rows), mean, self.settings.review_days, copies, seed + origin)
-        forecast = self.foresee(history) if self.foresee else None
+        which, asked = varied(self.items.take(rows), mean, self.settings.review_days, copies, seed + history.end)
         return ask(history, which, asked, self.settings, forecast, widths), rows[which]
 
 
